@@ -1,0 +1,92 @@
+// Package detector turns sightings into a verdict on each host. It is pure: it
+// keeps evidence and judges it, but never asks a host, a BMC or Nova anything;
+// its subfolders do. A verdict is an opinion with its evidence, never an act.
+package detector
+
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Observer is who saw something: a controller's id or a host's name.
+type Observer string
+
+// Domain is a failure domain (a rack, a PSU, a switch). ControllerDomain is
+// that of all controllers.
+type Domain string
+
+// ControllerDomain holds every controller: where none is configured, they
+// count as one domain beside the hosts.
+const ControllerDomain Domain = "controllers"
+
+// Heartbeat is one signed heartbeat as a controller heard it.
+type Heartbeat struct {
+	Host nova.HostName `json:"host"`
+	// Boot is the kernel's boot id, Start the agent's own start id.
+	Boot  string `json:"boot"`
+	Start string `json:"start"`
+	Seq   uint64 `json:"seq"`
+	// Leaving announces a planned stop.
+	Leaving bool `json:"leaving,omitempty"`
+	// Ring is the sender's own view of the gossip ring.
+	Ring RingView `json:"ring"`
+	// Sensors are the host's local findings by name ("nova-compute": "up").
+	Sensors map[string]string `json:"sensors,omitempty"`
+}
+
+// RingView is what one member of the gossip ring makes of the others. It
+// travels inside signed messages, so that nobody votes in another's name.
+type RingView struct {
+	// Score is memberlist's health score: 0 is well, 7 is ill.
+	Score int `json:"score"`
+	// Alive and Known count members as this member sees them, itself included.
+	Alive int `json:"alive"`
+	Known int `json:"known"`
+	// Stalled says that the member has just resumed from a stall.
+	Stalled bool `json:"stalled,omitempty"`
+	// Dead names hosts that this member holds for dead (capped at MaxDead).
+	Dead []nova.HostName `json:"dead,omitempty"`
+}
+
+// MaxDead caps RingView.Dead so that a heartbeat fits one datagram.
+const MaxDead = 16
+
+// Answer is a probe's three-valued result.
+type Answer string
+
+// Answers. Refused connections are answers: a kernel sent them.
+const (
+	Answered Answer = "answered"
+	Silent   Answer = "silent"
+	// Failed means that the prober itself could not ask (no route, no
+	// permission): it is no evidence at all.
+	Failed Answer = "failed"
+)
+
+// Probe kinds.
+const (
+	ProbeICMP      = "icmp"
+	ProbeTCP       = "tcp"       // any answer of the kernel, refusal included
+	ProbeNeighbour = "neighbour" // ARP or ND confirmed the address anew
+)
+
+// Probe is one question put to one address of a host.
+type Probe struct {
+	Observer Observer      `json:"observer"`
+	Host     nova.HostName `json:"host"`
+	Network  string        `json:"network"` // management, storage, tenant
+	Kind     string        `json:"kind"`
+	Answer   Answer        `json:"answer"`
+	// Began is on the leader's clock: an answer carries its age, not a time.
+	Began  time.Time `json:"began"`
+	Detail string    `json:"detail,omitempty"`
+}
+
+// PowerReading is a BMC's word on a host's power.
+type PowerReading struct {
+	Host  nova.HostName `json:"host"`
+	Power string        `json:"power"` // on, off, unknown: fence.Power
+	Cause string        `json:"cause,omitempty"`
+	Began time.Time     `json:"began"`
+}

@@ -1,0 +1,308 @@
+package detector
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Baseline is how long an answered probe makes later silence of the same kind
+// on the same network evidence (docs/safety.md rule 5).
+const Baseline = time.Hour
+
+// keptReadings is how many power readings of a host are kept.
+const keptReadings = 8
+
+// Report is what one controller has seen, as it tells the leader. Ages, not
+// times, travel: clocks differ.
+type Report struct {
+	Controller Observer    `json:"controller"`
+	Ring       RingView    `json:"ring"`
+	Hosts      []HeardOf   `json:"hosts"`
+	Probes     []AgedProbe `json:"probes,omitempty"`
+}
+
+// HeardOf is one host in a Report.
+type HeardOf struct {
+	Host    nova.HostName `json:"h"`
+	Age     time.Duration `json:"a"`
+	Boot    string        `json:"b"`
+	Start   string        `json:"s,omitempty"`
+	Leaving bool          `json:"l,omitempty"`
+}
+
+// AgedProbe is a probe whose Began does not travel.
+type AgedProbe struct {
+	Probe
+	Age time.Duration `json:"age"`
+}
+
+type heard struct {
+	at          time.Time
+	boot, start string
+	leaving     bool
+}
+
+type controllerSeen struct {
+	reported time.Time
+	hosts    map[nova.HostName]heard
+}
+
+type voter struct {
+	at     time.Time
+	domain Domain
+	ring   RingView
+}
+
+type probeKey struct {
+	observer      Observer
+	network, kind string
+}
+
+type baseKey struct{ network, kind string }
+
+type hostSeen struct {
+	domain   Domain
+	probes   map[probeKey]Probe
+	answered map[baseKey]time.Time
+	power    []PowerReading
+	service  *seenService
+	leaving  time.Time
+	sensors  map[string]string
+}
+
+type seenService struct {
+	state    nova.ServiceState
+	at       time.Time
+	reported time.Time // when its row was last seen to move by itself
+}
+
+// Table keeps the evidence. It is not safe for concurrent use: its owner
+// serialises. Every method takes the present from its caller.
+type Table struct {
+	policy      Policy
+	controllers map[Observer]*controllerSeen
+	voters      map[Observer]voter
+	hosts       map[nova.HostName]*hostSeen
+}
+
+// NewTable gives an empty table.
+func NewTable(p Policy) *Table {
+	return &Table{policy: p, controllers: map[Observer]*controllerSeen{}, voters: map[Observer]voter{}, hosts: map[nova.HostName]*hostSeen{}}
+}
+
+func (t *Table) host(h nova.HostName) *hostSeen {
+	s := t.hosts[h]
+	if s == nil {
+		s = &hostSeen{probes: map[probeKey]Probe{}, answered: map[baseKey]time.Time{}, domain: Domain("host:" + h)}
+		t.hosts[h] = s
+	}
+	return s
+}
+
+func (t *Table) controller(c Observer) *controllerSeen {
+	s := t.controllers[c]
+	if s == nil {
+		s = &controllerSeen{hosts: map[nova.HostName]heard{}}
+		t.controllers[c] = s
+	}
+	return s
+}
+
+// SetDomain declares a host's failure domain; without one it is its own.
+func (t *Table) SetDomain(h nova.HostName, d Domain) {
+	if d == "" {
+		d = Domain("host:" + h)
+	}
+	t.host(h).domain = d
+}
+
+// Forget drops a host that was removed.
+func (t *Table) Forget(h nova.HostName) {
+	delete(t.hosts, h)
+	delete(t.voters, Observer(h))
+	for _, c := range t.controllers {
+		delete(c.hosts, h)
+	}
+}
+
+// ForgetController drops a removed voter, whose silence must not count.
+func (t *Table) ForgetController(c Observer) {
+	delete(t.controllers, c)
+	delete(t.voters, c)
+}
+
+// Heartbeat notes a heartbeat that controller c heard at the given time.
+func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
+	t.hear(c, HeardOf{Host: hb.Host, Boot: hb.Boot, Start: hb.Start, Leaving: hb.Leaving}, at)
+	h := t.host(hb.Host)
+	h.sensors = hb.Sensors
+	t.voters[Observer(hb.Host)] = voter{at: at, domain: h.domain, ring: hb.Ring}
+}
+
+func (t *Table) hear(c Observer, of HeardOf, at time.Time) {
+	seen := t.controller(c)
+	if old, ok := seen.hosts[of.Host]; ok && old.at.After(at) {
+		return
+	}
+	seen.hosts[of.Host] = heard{at: at, boot: of.Boot, start: of.Start, leaving: of.Leaving}
+	h := t.host(of.Host)
+	switch {
+	case of.Leaving && h.leaving.IsZero():
+		h.leaving = at
+	case !of.Leaving && at.After(h.leaving):
+		h.leaving = time.Time{}
+	}
+}
+
+// Alive notes that controller c itself is here at now, with its ring view: the
+// local counterpart of Report.
+func (t *Table) Alive(c Observer, ring RingView, now time.Time) {
+	t.controller(c).reported = now
+	t.voters[c] = voter{at: now, domain: ControllerDomain, ring: ring}
+}
+
+// Merge takes another controller's report, received at now.
+func (t *Table) Merge(r Report, now time.Time) {
+	t.Alive(r.Controller, r.Ring, now)
+	for _, of := range r.Hosts {
+		t.hear(r.Controller, of, now.Add(-of.Age))
+	}
+	for _, p := range r.Probes {
+		p.Probe.Began = now.Add(-p.Age)
+		t.Probe(p.Probe)
+	}
+}
+
+// Report tells what controller c has seen itself, at now.
+func (t *Table) Report(c Observer, ring RingView, now time.Time) Report {
+	r := Report{Controller: c, Ring: ring}
+	for h, s := range t.controller(c).hosts {
+		r.Hosts = append(r.Hosts, HeardOf{Host: h, Age: now.Sub(s.at), Boot: s.boot, Start: s.start, Leaving: s.leaving})
+	}
+	slices.SortFunc(r.Hosts, func(a, b HeardOf) int { return cmpString(string(a.Host), string(b.Host)) })
+	for _, s := range t.hosts {
+		for k, p := range s.probes {
+			if age := now.Sub(p.Began); k.observer == c && age <= t.policy.ProbeFresh {
+				r.Probes = append(r.Probes, AgedProbe{Probe: p, Age: age})
+			}
+		}
+	}
+	return r
+}
+
+// Probe notes a probe's result.
+func (t *Table) Probe(p Probe) {
+	h := t.host(p.Host)
+	k := probeKey{p.Observer, p.Network, p.Kind}
+	if old, ok := h.probes[k]; ok && old.Began.After(p.Began) {
+		return
+	}
+	h.probes[k] = p
+	if b := (baseKey{p.Network, p.Kind}); p.Answer == Answered && p.Observer != Observer(p.Host) && p.Began.After(h.answered[b]) {
+		h.answered[b] = p.Began
+	}
+}
+
+// Power notes a BMC reading.
+func (t *Table) Power(r PowerReading) {
+	h := t.host(r.Host)
+	h.power = append([]PowerReading{r}, h.power...)
+	if len(h.power) > keptReadings {
+		h.power = h.power[:keptReadings]
+	}
+}
+
+// Service notes what Nova says of a host's nova-compute. reported is when its
+// row last moved by itself, on our clock; zero if it was not seen to move.
+func (t *Table) Service(host nova.HostName, state nova.ServiceState, reported, now time.Time) {
+	h := t.host(host)
+	s := &seenService{state: state, at: now}
+	if h.service != nil {
+		s.reported = h.service.reported
+	}
+	if reported.After(s.reported) {
+		s.reported = reported
+	}
+	h.service = s
+}
+
+// LastHeard is when any controller last heard the host, and its boot id then.
+func (t *Table) LastHeard(host nova.HostName) (at time.Time, boot, start string) {
+	for _, c := range t.controllers {
+		if s, ok := c.hosts[host]; ok && s.at.After(at) {
+			at, boot, start = s.at, s.boot, s.start
+		}
+	}
+	return at, boot, start
+}
+
+// Facts are what the ledger and the configuration add to a View.
+type Facts struct {
+	Voters      int
+	Boot        string
+	Maintenance bool
+	// Known is how many members the ring should have.
+	Known int
+}
+
+// View gathers the evidence on host at now.
+func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
+	h := t.host(host)
+	_, boot, _ := t.LastHeard(host)
+	v := View{Host: host, Domain: h.domain, At: now, Boot: boot, KnownBoot: f.Boot, Voters: f.Voters,
+		Maintenance: f.Maintenance, LeavingFor: -1, Sensors: h.sensors}
+	if !h.leaving.IsZero() {
+		v.LeavingFor = now.Sub(h.leaving)
+	}
+	for c, s := range t.controllers {
+		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), HeardAge: -1}
+		if of, ok := s.hosts[host]; ok {
+			hearing.HeardAge, hearing.Boot = now.Sub(of.at), of.boot
+		}
+		v.Controllers = append(v.Controllers, hearing)
+	}
+	v.Votes = t.votesOn(host, f.Known, now)
+	for _, p := range h.probes {
+		base := h.answered[baseKey{p.Network, p.Kind}]
+		v.Probes = append(v.Probes, ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer,
+			Age: now.Sub(p.Began), Countable: p.Answer != Failed && !base.IsZero() && now.Sub(base) <= Baseline})
+	}
+	for _, r := range h.power {
+		v.Power = append(v.Power, PowerSight{Power: r.Power, Cause: r.Cause, Age: now.Sub(r.Began)})
+	}
+	if s := h.service; s != nil {
+		last, _, _ := t.LastHeard(host)
+		v.Nova = &ServiceSight{State: s.state, Age: now.Sub(s.at),
+			Reported: s.reported.Sub(last) > ReportSlack && now.Sub(s.reported) <= ReportFresh}
+	}
+	v.sort()
+	return v
+}
+
+const (
+	// ReportSlack is how long after the last heartbeat a report of nova-compute
+	// may reach the database from before the death: queues and clock skew.
+	ReportSlack = 5 * time.Second
+	// ReportFresh is how long such a report is a sign of life: three of Nova's
+	// default report_interval of 10 s (nova/conf/service.py).
+	ReportFresh = 30 * time.Second
+)
+
+func (v *View) sort() {
+	slices.SortFunc(v.Controllers, func(a, b Hearing) int { return cmpString(string(a.Controller), string(b.Controller)) })
+	slices.SortFunc(v.Probes, func(a, b ProbeSight) int {
+		return cmpString(string(a.Observer)+a.Network+a.Kind, string(b.Observer)+b.Network+b.Kind)
+	})
+}
+
+func cmpString(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

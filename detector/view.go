@@ -1,0 +1,79 @@
+package detector
+
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// View is the evidence on one host at one instant, ages included: all that
+// Judge may look at.
+type View struct {
+	Host   nova.HostName `json:"host"`
+	Domain Domain        `json:"domain"`
+	At     time.Time     `json:"at"`
+	// Boot is the boot id last heard, KnownBoot the one that the ledger holds.
+	Boot      string `json:"boot"`
+	KnownBoot string `json:"known_boot"`
+	// Voters is the number of controllers that there are.
+	Voters      int          `json:"voters"`
+	Controllers []Hearing    `json:"controllers"`
+	Votes       []Vote       `json:"votes"`
+	Probes      []ProbeSight `json:"probes"`
+	Power       []PowerSight `json:"power"` // newest first
+	// Nova is nil when Nova has not been asked.
+	Nova *ServiceSight `json:"nova,omitempty"`
+	// Maintenance is an operator's word; LeavingFor is how long ago the host
+	// announced a stop, negative when it did not.
+	Maintenance bool              `json:"maintenance"`
+	LeavingFor  time.Duration     `json:"leaving_for"`
+	Sensors     map[string]string `json:"sensors,omitempty"`
+}
+
+// Hearing is what one controller says of the host's heartbeat.
+type Hearing struct {
+	Controller Observer `json:"controller"`
+	// ReportAge is how old the controller's whole report is.
+	ReportAge time.Duration `json:"report_age"`
+	// HeardAge is how long ago it heard the host; negative means never.
+	HeardAge time.Duration `json:"heard_age"`
+	Boot     string        `json:"boot,omitempty"`
+}
+
+// Vote is one ring member's opinion on the host.
+type Vote struct {
+	Observer Observer      `json:"observer"`
+	Domain   Domain        `json:"domain"`
+	Dead     bool          `json:"dead"`
+	Age      time.Duration `json:"age"`
+	// Ill is why the observer does not vote, empty if it does.
+	Ill string `json:"ill,omitempty"`
+}
+
+// ProbeSight is a probe's result with its age.
+type ProbeSight struct {
+	Observer Observer      `json:"observer"`
+	Network  string        `json:"network"`
+	Kind     string        `json:"kind"`
+	Answer   Answer        `json:"answer"`
+	Age      time.Duration `json:"age"`
+	// Countable says that the host answered this kind of probe on this
+	// network within the last hour: only then is silence evidence.
+	Countable bool `json:"countable"`
+}
+
+// PowerSight is a BMC reading with its age.
+type PowerSight struct {
+	Power string        `json:"power"`
+	Cause string        `json:"cause,omitempty"`
+	Age   time.Duration `json:"age"`
+}
+
+// ServiceSight is Nova's view of the host's nova-compute.
+type ServiceSight struct {
+	State nova.ServiceState `json:"state"`
+	Age   time.Duration     `json:"age"`
+	// Reported says that the service's row moved after the host fell silent,
+	// and not by our hand.
+	Reported bool `json:"reported"`
+}

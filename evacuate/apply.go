@@ -1,0 +1,338 @@
+package evacuate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// ErrCorrupt marks an entry that no replica may survive.
+var ErrCorrupt = errors.New("ledger entry not understood")
+
+// maxTimeline bounds a recovery's timeline in the state.
+const maxTimeline = 500
+
+// keepClosed is how many closed recoveries the state remembers.
+const keepClosed = 200
+
+// Apply changes the state by one committed entry. It is deterministic: no
+// clock, no configuration, no map order. An error refuses the entry and leaves
+// the state as it was; an error that wraps ErrCorrupt must stop the replica.
+func (s *State) Apply(index, term uint64, e Entry) error {
+	if err := s.apply(term, e); err != nil {
+		return fmt.Errorf("%s: %w", e.Kind, err)
+	}
+	s.Index = index
+	return nil
+}
+
+func (s *State) apply(term uint64, e Entry) error {
+	if e.Term != 0 && e.Term != term {
+		return fmt.Errorf("decided in term %d, committed in term %d", e.Term, term)
+	}
+	switch e.Kind {
+	case KindClusterInit:
+		return s.found(e)
+	case KindClusterRestored:
+		return s.restored(e)
+	case KindMode:
+		m, err := ParseMode(e.Word)
+		if err == nil {
+			s.Mode, s.ModeBy = m, e.By
+		}
+		return err
+	case KindFreeze:
+		s.Frozen, s.FrozenBy = e.Flag, e.By
+	case KindControllerJoin:
+		s.Controllers[e.Controller.ID] = e.Controller
+	case KindControllerLeave:
+		delete(s.Controllers, e.Word)
+	case KindTokenCreate:
+		s.dropTokens(e.At)
+		s.Tokens[e.Token.ID] = e.Token
+	case KindHostEnrol, KindHostRenew, KindHostRemove, KindHostMaintenance, KindHostSeen:
+		return s.applyHost(e)
+	default:
+		return s.applyRecovery(term, e)
+	}
+	return nil
+}
+
+func (s *State) found(e Entry) error {
+	if s.ClusterID != "" {
+		return fmt.Errorf("refused: this is cluster %s already", s.ClusterID)
+	}
+	s.ClusterID, s.Cluster, s.Mode, s.ModeBy = e.Cluster.ID, e.Cluster.Name, e.Cluster.Mode, e.By
+	return nil
+}
+
+// restored voids what a ledger of the past cannot know: proofs, promises, and
+// the permission to act.
+func (s *State) restored(e Entry) error {
+	s.Generation++
+	s.Mode, s.ModeBy = ModeObserve, e.By
+	for _, r := range s.Recoveries {
+		if r.Status == StatusClosed {
+			continue
+		}
+		if r.Proof != nil {
+			r.Void = "the ledger was restored from a snapshot"
+		}
+		r.note(e, "ledger restored: proofs void, mode observe")
+	}
+	return nil
+}
+
+func (s *State) dropTokens(now time.Time) {
+	for id, t := range s.Tokens {
+		if now.After(t.Expires) {
+			delete(s.Tokens, id)
+		}
+	}
+}
+
+// keyOverlap is how long a host's former key stays valid after a renewal.
+const keyOverlap = time.Hour
+
+func (s *State) applyHost(e Entry) error {
+	switch e.Kind {
+	case KindHostEnrol:
+		t := s.Tokens[e.Word]
+		if t == nil || t.Host != e.Host || e.At.After(t.Expires) {
+			return fmt.Errorf("host %s: the token is unknown, used, expired or for another host", e.Host)
+		}
+		delete(s.Tokens, e.Word)
+		h := s.host(e.Host)
+		h.Enrolled, h.Keys = e.At, []HostKey{*e.Key}
+	case KindHostRenew:
+		h := s.Hosts[e.Host]
+		if h == nil || len(h.Keys) == 0 {
+			return fmt.Errorf("host %s is not enrolled", e.Host)
+		}
+		old := h.Keys[len(h.Keys)-1]
+		old.Expires = e.At.Add(keyOverlap)
+		h.Keys = []HostKey{old, *e.Key}
+	case KindHostRemove:
+		if r := s.Open(e.Host); r != nil {
+			return fmt.Errorf("host %s has recovery %s open: let it end first", e.Host, r.ID)
+		}
+		delete(s.Hosts, e.Host)
+	case KindHostMaintenance:
+		h := s.host(e.Host)
+		h.Maintenance, h.MaintenanceBy = e.Flag, e.By
+	case KindHostSeen:
+		for _, seen := range e.Seen {
+			s.seen(seen)
+		}
+	}
+	return nil
+}
+
+func (s *State) seen(seen HostSeen) {
+	h := s.host(seen.Host)
+	if seen.Boot != "" {
+		h.Boot = seen.Boot
+	}
+	if seen.PoweredOn.After(h.PoweredOn) {
+		h.PoweredOn = seen.PoweredOn
+	}
+	if seen.Listed {
+		h.Instances = seen.Instances
+	}
+}
+
+func (s *State) applyRecovery(term uint64, e Entry) error {
+	if e.Kind == KindOpen {
+		return s.open(term, e)
+	}
+	r := s.Recoveries[e.Recovery]
+	if r == nil {
+		return fmt.Errorf("no recovery %q", e.Recovery)
+	}
+	if r.Status == StatusClosed {
+		return fmt.Errorf("recovery %s is closed", r.ID)
+	}
+	var err error
+	switch e.Kind {
+	case KindStep:
+		err = r.step(term, e)
+	case KindEvacuations:
+		err = r.evacuations(term, e)
+	case KindHold:
+		r.Hold = e.Hold
+	case KindVoid:
+		r.Void = e.Word
+	case KindShield:
+		r.shield(*e.Shield)
+	case KindReturn:
+		err = r.returns(e)
+	case KindClose:
+		err = s.close(r, e)
+	default:
+		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
+	}
+	if err == nil {
+		r.note(e, e.Text)
+	}
+	return err
+}
+
+func (s *State) open(term uint64, e Entry) error {
+	if r := s.Open(e.Host); r != nil {
+		return fmt.Errorf("host %s has recovery %s open already", e.Host, r.ID)
+	}
+	if s.Frozen || (s.Mode != ModeAuto && s.Mode != ModeApprove) {
+		return fmt.Errorf("host %s: mode %s, frozen %t", e.Host, s.Mode, s.Frozen)
+	}
+	s.Serial++
+	r := e.Open
+	r.ID = RecoveryID(fmt.Sprintf("r%d", s.Serial))
+	r.Host, r.Status, r.Opened, r.Term = e.Host, StatusOpen, e.At, term
+	r.Steps = map[Step]*StepRecord{StepOpen: {Phase: PhaseDone, Attempt: 1, Term: term, By: e.By, Intent: e.At, Ended: e.At}}
+	r.note(e, e.Text)
+	s.Recoveries[r.ID] = r
+	return nil
+}
+
+func (r *Recovery) note(e Entry, text string) {
+	if text == "" {
+		return
+	}
+	r.Timeline = append(r.Timeline, Event{At: e.At, By: e.By, Text: text})
+	if n := len(r.Timeline); n > maxTimeline {
+		r.Timeline = slices.Delete(r.Timeline, maxTimeline/2, maxTimeline/2+n-maxTimeline)
+	}
+}
+
+// needsProof lists the steps that only a valid proof permits.
+var needsProof = map[Step]bool{StepForceDown: true, StepList: true, StepEvacuate: true}
+
+func (r *Recovery) step(term uint64, e Entry) error {
+	rec := e.Record
+	if _, ok := r.Proved(); rec.Phase == PhaseIntent && needsProof[e.Step] && !ok {
+		return fmt.Errorf("step %s without a proof that %s is off", e.Step, r.Host)
+	}
+	if e.Step == StepPowerOn && rec.Phase == PhaseIntent {
+		if err := r.revoke("powered on again"); err != nil {
+			return err
+		}
+	}
+	if !e.OffSent.IsZero() {
+		r.OffSent = e.OffSent
+	}
+	if e.Proof != nil {
+		proof, err := fence.Prove(*e.Proof)
+		if err != nil {
+			return err
+		}
+		if !proof.Covers(string(r.Host), r.Boot) {
+			return fmt.Errorf("%w: the proof is for %s boot %s", fence.ErrNoProof, e.Proof.Host, e.Proof.Boot)
+		}
+		r.Proof, r.Void = e.Proof, ""
+	}
+	if e.Service != nil {
+		r.Service = *e.Service
+	}
+	r.Steps[e.Step], r.Term = rec, term
+	if rec.Phase == PhaseDone && r.Hold != nil && (r.Hold.Step == e.Step || r.Hold.Step == "") {
+		r.Hold = nil
+	}
+	if e.Step == StepReport && rec.Phase == PhaseDone && r.Status == StatusOpen {
+		r.Status, r.Recovered = StatusRecovered, e.At
+	}
+	return nil
+}
+
+// revoke voids the proof and closes all POSTs in the same entry (rule 8).
+func (r *Recovery) revoke(why string) error {
+	if !r.Terminal() {
+		return fmt.Errorf("%s: evacuations of %s are still on their way", why, r.Host)
+	}
+	r.Void = why
+	return nil
+}
+
+func (r *Recovery) evacuations(term uint64, e Entry) error {
+	for _, n := range e.Evacuations {
+		if n.State != EvacIntent {
+			continue
+		}
+		if _, ok := r.Proved(); !ok {
+			return fmt.Errorf("evacuation of %s without a proof that %s is off", n.Server, r.Host)
+		}
+		if old := r.Evacuation(n.Server); old != nil && (old.State == EvacIntent || old.State == EvacFollowing) && n.Attempt <= old.Attempt {
+			return fmt.Errorf("evacuation of %s is on its way already (attempt %d)", n.Server, old.Attempt)
+		}
+	}
+	for _, n := range e.Evacuations {
+		if n.State == EvacIntent {
+			n.Term = term
+		}
+		if i := slices.IndexFunc(r.Evacuations, func(o *Evacuation) bool { return o.Server == n.Server }); i >= 0 {
+			r.Evacuations[i] = n
+		} else {
+			r.Evacuations = append(r.Evacuations, n)
+		}
+	}
+	r.Term = term
+	return nil
+}
+
+func (r *Recovery) shield(sh Shield) {
+	for i := range r.Shielded {
+		if r.Shielded[i].Host == sh.Host {
+			r.Shielded[i] = sh
+			return
+		}
+	}
+	r.Shielded = append(r.Shielded, sh)
+}
+
+func (r *Recovery) returns(e Entry) error {
+	if r.Status == StatusOpen {
+		return fmt.Errorf("%s is still being recovered", r.Host)
+	}
+	if err := r.revoke("the host returns: " + e.Return.Reason); err != nil {
+		return err
+	}
+	r.Status, r.Return = StatusReturning, e.Return
+	return nil
+}
+
+func (s *State) close(r *Recovery, e Entry) error {
+	if e.Word == OutcomeCancelled {
+		if _, ok := r.Proved(); ok {
+			return fmt.Errorf("recovery %s has a proof: it can't be cancelled", r.ID)
+		}
+	}
+	r.Status, r.Outcome, r.Closed, r.Hold = StatusClosed, e.Word, e.At, nil
+	s.prune()
+	return nil
+}
+
+func (s *State) prune() {
+	var closed []*Recovery
+	for _, r := range s.Sorted() {
+		if r.Status == StatusClosed {
+			closed = append(closed, r)
+		}
+	}
+	for len(closed) > keepClosed {
+		delete(s.Recoveries, closed[0].ID)
+		closed = closed[1:]
+	}
+}
+
+// instanceIDs gives the ids of servers, sorted.
+func instanceIDs(servers []nova.Server) []nova.ServerID {
+	ids := make([]nova.ServerID, 0, len(servers))
+	for _, s := range servers {
+		ids = append(ids, s.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}

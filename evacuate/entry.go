@@ -1,0 +1,114 @@
+package evacuate
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// EntryVersion is the format of entries. An entry of a newer format stops the
+// replica: it must not diverge by skipping what it does not understand.
+const EntryVersion = 1
+
+// Kind is what an Entry records.
+type Kind string
+
+// Kinds of entries.
+const (
+	KindClusterInit     Kind = "cluster.init"
+	KindClusterRestored Kind = "cluster.restored"
+	KindMode            Kind = "cluster.mode"
+	KindFreeze          Kind = "cluster.freeze"
+	KindControllerJoin  Kind = "controller.join"
+	KindControllerLeave Kind = "controller.leave"
+	KindTokenCreate     Kind = "token.create"
+	KindHostEnrol       Kind = "host.enrol"
+	KindHostRenew       Kind = "host.renew"
+	KindHostRemove      Kind = "host.remove"
+	KindHostMaintenance Kind = "host.maintenance"
+	KindHostSeen        Kind = "host.seen"
+	KindOpen            Kind = "recovery.open"
+	KindStep            Kind = "recovery.step"
+	KindEvacuations     Kind = "recovery.evacuations"
+	KindHold            Kind = "recovery.hold"
+	KindVoid            Kind = "recovery.void"
+	KindShield          Kind = "recovery.shield"
+	KindReturn          Kind = "recovery.return"
+	KindClose           Kind = "recovery.close"
+)
+
+// Entry is one record of the ledger. At and every policy value used stand in
+// the entry, so that replicas with other clocks or configuration agree.
+type Entry struct {
+	V    int       `json:"v"`
+	Kind Kind      `json:"kind"`
+	At   time.Time `json:"at"`
+	By   string    `json:"by"` // controller id, or the operator's name
+	// Term is the leader's term when it decided; Apply refuses an entry of
+	// the engine that was committed in another.
+	Term uint64 `json:"term,omitempty"`
+	Text string `json:"text,omitempty"` // one line for the timeline
+
+	Host     nova.HostName `json:"host,omitempty"`
+	Recovery RecoveryID    `json:"recovery,omitempty"`
+	Flag     bool          `json:"flag,omitempty"`
+	Word     string        `json:"word,omitempty"`
+
+	Cluster     *ClusterInit   `json:"cluster,omitempty"`
+	Controller  *Controller    `json:"controller,omitempty"`
+	Token       *Token         `json:"token,omitempty"`
+	Key         *HostKey       `json:"key,omitempty"`
+	Seen        []HostSeen     `json:"seen,omitempty"`
+	Open        *Recovery      `json:"open,omitempty"`
+	Step        Step           `json:"step,omitempty"`
+	Record      *StepRecord    `json:"record,omitempty"`
+	Proof       *fence.Record  `json:"proof,omitempty"`
+	OffSent     time.Time      `json:"off_sent,omitzero"`
+	Evacuations []*Evacuation  `json:"evacuations,omitempty"`
+	Service     *ServiceBefore `json:"service,omitempty"`
+	Hold        *Hold          `json:"hold,omitempty"`
+	Shield      *Shield        `json:"shield,omitempty"`
+	Return      *Return        `json:"return,omitempty"`
+}
+
+// ClusterInit founds a cluster.
+type ClusterInit struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Mode Mode   `json:"mode"`
+}
+
+// HostSeen is what the leader saw of a host, written when it changed.
+type HostSeen struct {
+	Host      nova.HostName   `json:"host"`
+	Boot      string          `json:"boot,omitempty"`
+	PoweredOn time.Time       `json:"powered_on,omitzero"`
+	Instances []nova.ServerID `json:"instances,omitempty"`
+	// Listed says that Instances was read (an empty list is a list).
+	Listed bool `json:"listed,omitempty"`
+}
+
+// Encode writes e for the ledger.
+func (e Entry) Encode() ([]byte, error) {
+	e.V = EntryVersion
+	b, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode ledger entry %s: %w", e.Kind, err)
+	}
+	return b, nil
+}
+
+// DecodeEntry reads an entry.
+func DecodeEntry(b []byte) (Entry, error) {
+	var e Entry
+	if err := json.Unmarshal(b, &e); err != nil {
+		return e, fmt.Errorf("decode ledger entry: %w", err)
+	}
+	if e.V > EntryVersion {
+		return e, fmt.Errorf("ledger entry %s is of format %d, this program knows up to %d", e.Kind, e.V, EntryVersion)
+	}
+	return e, nil
+}

@@ -1,0 +1,217 @@
+package evacuate
+
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// RecoveryID names a recovery: "r1", "r2", ... in the order of opening.
+type RecoveryID string
+
+// Status is a recovery's place in its life.
+type Status string
+
+// Statuses. A recovered host stays fenced until it returns.
+const (
+	StatusOpen      Status = "open"      // being fenced or evacuated
+	StatusRecovered Status = "recovered" // instances are up elsewhere, the host is down
+	StatusReturning Status = "returning" // powered on, not yet enabled
+	StatusClosed    Status = "closed"
+)
+
+// Outcomes of a closed recovery.
+const (
+	OutcomeReturned  = "returned"
+	OutcomeCancelled = "cancelled"
+	OutcomeForgotten = "forgotten"
+)
+
+// Recovery is one dead host's way back, as the ledger holds it.
+type Recovery struct {
+	ID     RecoveryID    `json:"id"`
+	Host   nova.HostName `json:"host"`
+	Boot   string        `json:"boot"`
+	Status Status        `json:"status"`
+	Opened time.Time     `json:"opened"`
+	// LastHeard is the host's last heartbeat: the best estimate of its death.
+	LastHeard time.Time `json:"last_heard"`
+	Term      uint64    `json:"term"`
+
+	Verdict detector.State  `json:"verdict"`
+	Reason  detector.Reason `json:"reason"`
+	Detail  string          `json:"detail"`
+
+	Service ServiceBefore        `json:"service"`
+	Before  []Instance           `json:"before"`
+	Steps   map[Step]*StepRecord `json:"steps"`
+
+	Proof *fence.Record `json:"proof,omitempty"`
+	// Void says why Proof is worth nothing any more.
+	Void string `json:"void,omitempty"`
+	// OffSent is when off was last commanded, proof or not.
+	OffSent time.Time `json:"off_sent,omitzero"`
+
+	Evacuations []*Evacuation `json:"evacuations"`
+	Hold        *Hold         `json:"hold,omitempty"`
+	Return      *Return       `json:"return,omitempty"`
+	Shielded    []Shield      `json:"shielded,omitempty"`
+
+	Recovered time.Time `json:"recovered,omitzero"`
+	Closed    time.Time `json:"closed,omitzero"`
+	Outcome   string    `json:"outcome,omitempty"`
+	Timeline  []Event   `json:"timeline"`
+}
+
+// ServiceBefore is the nova-compute service as it was before we touched it.
+type ServiceBefore struct {
+	ID         string `json:"id"`
+	Disabled   bool   `json:"disabled"`
+	Reason     string `json:"reason,omitempty"`
+	ForcedDown bool   `json:"forced_down"`
+}
+
+// Ours says that the disabling is ours to undo.
+func (s ServiceBefore) Ours() bool { return !s.Disabled || IsOurReason(s.Reason) }
+
+// Instance is a server as it was before anything was done.
+type Instance struct {
+	ID      nova.ServerID `json:"id"`
+	Name    string        `json:"name"`
+	VMState string        `json:"vm_state"`
+	Task    string        `json:"task,omitempty"`
+	Locked  bool          `json:"locked,omitempty"`
+	RAMMiB  int           `json:"ram_mib,omitempty"`
+}
+
+// Hold says why a recovery waits, and since when.
+type Hold struct {
+	Gate   GateName  `json:"gate,omitempty"`
+	Step   Step      `json:"step,omitempty"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// Return is the way back of a recovered host.
+type Return struct {
+	Asked  time.Time `json:"asked"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	// Boot is the boot id with which it came back, Healthy since when.
+	Boot    string    `json:"boot,omitempty"`
+	Healthy time.Time `json:"healthy,omitzero"`
+}
+
+// Shield is a suspect host that was disabled so that no evacuee lands on it.
+type Shield struct {
+	Host   nova.HostName `json:"host"`
+	Lifted bool          `json:"lifted,omitempty"`
+}
+
+// Event is one line of a recovery's timeline.
+type Event struct {
+	At   time.Time `json:"at"`
+	By   string    `json:"by"`
+	Text string    `json:"text"`
+}
+
+// EvacState is how far one instance has come.
+type EvacState string
+
+// States of an evacuation. Skipped is final: Reason says why nothing is done.
+const (
+	EvacPlanned   EvacState = "planned"
+	EvacIntent    EvacState = "intent" // POST promised; its outcome is not known yet
+	EvacFollowing EvacState = "following"
+	EvacDone      EvacState = "done"
+	EvacFailed    EvacState = "failed" // will be tried again at NotBefore
+	EvacSkipped   EvacState = "skipped"
+)
+
+// Evacuation is one instance's journal.
+type Evacuation struct {
+	Server    nova.ServerID `json:"server"`
+	Name      string        `json:"name"`
+	VMState   string        `json:"vm_state"` // before anything
+	State     EvacState     `json:"state"`
+	Attempt   int           `json:"attempt"`
+	Intent    time.Time     `json:"intent,omitzero"`
+	Term      uint64        `json:"term,omitempty"`
+	AfterRow  int           `json:"after_row"` // newest migration row before the intent
+	Row       int           `json:"row,omitempty"`
+	RequestID string        `json:"request_id,omitempty"`
+	Dest      nova.HostName `json:"dest,omitempty"`
+	Ended     time.Time     `json:"ended,omitzero"`
+	NotBefore time.Time     `json:"not_before,omitzero"`
+	Reason    string        `json:"reason,omitempty"`
+	// Quiet is when the first of the two quiet reads of rule 3 was made.
+	Quiet time.Time `json:"quiet,omitzero"`
+}
+
+// ReasonPrefix starts every disabled_reason of ours.
+const ReasonPrefix = "lifeboat:"
+
+// DisabledReason is the owner mark on a service: "lifeboat:r1".
+func (id RecoveryID) DisabledReason() string { return ReasonPrefix + string(id) }
+
+// IsOurReason says that a disabled_reason was written by Lifeboat.
+func IsOurReason(s string) bool {
+	return len(s) > len(ReasonPrefix) && s[:len(ReasonPrefix)] == ReasonPrefix
+}
+
+// Proved gives the proof if there is one that holds.
+func (r *Recovery) Proved() (fence.Proof, bool) {
+	if r.Proof == nil || r.Void != "" {
+		return fence.Proof{}, false
+	}
+	p, err := fence.Prove(*r.Proof)
+	return p, err == nil && p.Covers(string(r.Host), r.Boot)
+}
+
+// Done says that step s has been done.
+func (r *Recovery) Done(s Step) bool {
+	rec := r.Steps[s]
+	return rec != nil && rec.Phase == PhaseDone
+}
+
+// Terminal says that no evacuation of r can move any more: every one is done,
+// skipped, or was never promised.
+func (r *Recovery) Terminal() bool {
+	for _, e := range r.Evacuations {
+		if e.State == EvacIntent || e.State == EvacFollowing {
+			return false
+		}
+	}
+	return true
+}
+
+// Settled says that nothing is left to do for any instance.
+func (r *Recovery) Settled() bool {
+	for _, e := range r.Evacuations {
+		if e.State != EvacDone && e.State != EvacSkipped {
+			return false
+		}
+	}
+	return true
+}
+
+// Count gives how many evacuations are in each state.
+func (r *Recovery) Count() map[EvacState]int {
+	n := map[EvacState]int{}
+	for _, e := range r.Evacuations {
+		n[e.State]++
+	}
+	return n
+}
+
+// Evacuation finds a server's journal, nil if there is none.
+func (r *Recovery) Evacuation(id nova.ServerID) *Evacuation {
+	for _, e := range r.Evacuations {
+		if e.Server == id {
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package evacuate
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Mode is how far Lifeboat may go.
+type Mode string
+
+// Modes. Only auto acts; approve and shadow record what would be done.
+const (
+	ModeOff     Mode = "off"
+	ModeObserve Mode = "observe"
+	ModeShadow  Mode = "shadow"
+	ModeApprove Mode = "approve"
+	ModeAuto    Mode = "auto"
+)
+
+// Modes lists all modes.
+var Modes = [...]Mode{ModeOff, ModeObserve, ModeShadow, ModeApprove, ModeAuto}
+
+// ParseMode checks a mode's name.
+func ParseMode(s string) (Mode, error) {
+	if m := Mode(s); slices.Contains(Modes[:], m) {
+		return m, nil
+	}
+	return "", fmt.Errorf("unknown mode %q: use off, observe, shadow, approve or auto", s)
+}
+
+// StateVersion is the format of State in snapshots.
+const StateVersion = 1
+
+// State is everything that the ledger remembers. It changes only by Apply.
+type State struct {
+	Version    int    `json:"version"`
+	ClusterID  string `json:"cluster_id"`
+	Cluster    string `json:"cluster"`
+	Generation int    `json:"generation"` // grows with every restore
+	Index      uint64 `json:"index"`
+
+	Mode     Mode   `json:"mode"`
+	ModeBy   string `json:"mode_by,omitempty"`
+	Frozen   bool   `json:"frozen"`
+	FrozenBy string `json:"frozen_by,omitempty"`
+	// RingEpoch names the ring key in force, never the key itself.
+	RingEpoch int `json:"ring_epoch"`
+
+	Controllers map[string]*Controller   `json:"controllers"`
+	Hosts       map[nova.HostName]*Host  `json:"hosts"`
+	Tokens      map[string]*Token        `json:"tokens"`
+	Recoveries  map[RecoveryID]*Recovery `json:"recoveries"`
+	Serial      int                      `json:"serial"`
+}
+
+// Controller is a voter as agents know it.
+type Controller struct {
+	ID        string `json:"id"`
+	Address   string `json:"address"`
+	PublicKey []byte `json:"public_key"`
+}
+
+// Host is an enrolled compute host, or one that Nova lists.
+type Host struct {
+	Name     nova.HostName `json:"name"`
+	Enrolled time.Time     `json:"enrolled,omitzero"`
+	Keys     []HostKey     `json:"keys,omitempty"`
+	Boot     string        `json:"boot,omitempty"`
+	UUID     string        `json:"uuid,omitempty"`
+
+	Maintenance   bool   `json:"maintenance,omitempty"`
+	MaintenanceBy string `json:"maintenance_by,omitempty"`
+
+	// PoweredOn is when its BMC last read on while its agent was heard: the
+	// gate fenceable asks for one within a day.
+	PoweredOn time.Time `json:"powered_on,omitzero"`
+	// Fenced is when the last recovery's proof was given.
+	Fenced time.Time `json:"fenced,omitzero"`
+	// Instances is the last list of servers seen while Nova answered.
+	Instances []nova.ServerID `json:"instances,omitempty"`
+}
+
+// HostKey is a host's public key; the one before the last renewal stays valid
+// for an hour, so that a lost answer locks nobody out.
+type HostKey struct {
+	ID      string    `json:"id"`
+	Public  []byte    `json:"public"`
+	Added   time.Time `json:"added"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Token is a one-time permission to enrol; only the hash of its secret is kept.
+type Token struct {
+	ID      string        `json:"id"`
+	Hash    []byte        `json:"hash"`
+	Host    nova.HostName `json:"host"`
+	Expires time.Time     `json:"expires"`
+}
+
+// NewState gives the empty state.
+func NewState() *State {
+	return &State{Version: StateVersion, Mode: ModeObserve, Controllers: map[string]*Controller{},
+		Hosts: map[nova.HostName]*Host{}, Tokens: map[string]*Token{}, Recoveries: map[RecoveryID]*Recovery{}}
+}
+
+// Marshal writes a snapshot.
+func (s *State) Marshal() ([]byte, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the ledger's state: %w", err)
+	}
+	return b, nil
+}
+
+// UnmarshalState reads a snapshot; a version that is newer than this program
+// is refused rather than half understood.
+func UnmarshalState(b []byte) (*State, error) {
+	s := NewState()
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("decode the ledger's state: %w", err)
+	}
+	if s.Version > StateVersion {
+		return nil, fmt.Errorf("the ledger's state is of format %d, this program knows up to %d: upgrade it", s.Version, StateVersion)
+	}
+	return s, nil
+}
+
+// Open gives the recovery of host that is not closed, nil if there is none.
+func (s *State) Open(host nova.HostName) *Recovery {
+	for _, r := range s.Recoveries {
+		if r.Host == host && r.Status != StatusClosed {
+			return r
+		}
+	}
+	return nil
+}
+
+// Sorted lists the recoveries in the order of their opening.
+func (s *State) Sorted() []*Recovery {
+	rs := make([]*Recovery, 0, len(s.Recoveries))
+	for _, r := range s.Recoveries {
+		rs = append(rs, r)
+	}
+	slices.SortFunc(rs, func(a, b *Recovery) int {
+		if c := a.Opened.Compare(b.Opened); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.ID), string(b.ID))
+	})
+	return rs
+}
+
+// HostNames lists the hosts by name.
+func (s *State) HostNames() []nova.HostName {
+	names := make([]nova.HostName, 0, len(s.Hosts))
+	for n := range s.Hosts {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (s *State) host(name nova.HostName) *Host {
+	h := s.Hosts[name]
+	if h == nil {
+		h = &Host{Name: name}
+		s.Hosts[name] = h
+	}
+	return h
+}

@@ -1,0 +1,80 @@
+// Package evacuate decides what happens to a dead host's instances: which gates
+// stand open, which step comes next, what was promised and what was done. It is
+// pure: State changes only by Apply, time and evidence come in as values, and
+// what is to be done goes out as Actions that a runner carries out.
+package evacuate
+
+import "time"
+
+// Step is one stage of a recovery. Its string stands in the ledger, logs,
+// metrics and the API.
+type Step string
+
+// The steps, in the order of docs/recovery.md. Disable and fence run side by
+// side; everything after fence needs its proof.
+const (
+	StepOpen      Step = "open"
+	StepDisable   Step = "disable"
+	StepFence     Step = "fence"
+	StepForceDown Step = "force-down"
+	StepList      Step = "list"
+	StepEvacuate  Step = "evacuate"
+	StepVerify    Step = "verify"
+	StepReport    Step = "report"
+	StepPowerOn   Step = "power-on"
+	StepUnforce   Step = "un-force-down"
+	StepEnable    Step = "enable"
+	StepCancel    Step = "cancel"
+
+	// StepObserve and StepResolve only read: they are never recorded.
+	StepObserve Step = "observe"
+	StepResolve Step = "resolve"
+)
+
+// Steps lists the recorded steps in order.
+var Steps = [...]Step{
+	StepOpen, StepDisable, StepFence, StepForceDown, StepList, StepEvacuate,
+	StepVerify, StepReport, StepPowerOn, StepUnforce, StepEnable, StepCancel,
+}
+
+// deadline bounds one attempt at a step: the runner refuses to start its
+// irreversible call later than that after the intent, and a new leader waits
+// it out before it resumes a step of an older term.
+func (s Step) deadline() time.Duration {
+	switch s {
+	case StepFence:
+		return 90 * time.Second // two links of the longest default budget and slack
+	case StepPowerOn:
+		return 60 * time.Second
+	case StepEvacuate:
+		return 10 * time.Second
+	case StepDisable:
+		return 5 * time.Second
+	default:
+		return 15 * time.Second
+	}
+}
+
+// Phase is how far a step has come.
+type Phase string
+
+// Phases. PhaseDoubt is an outside call whose effect is not known.
+const (
+	PhaseIntent Phase = "intent"
+	PhaseDone   Phase = "done"
+	PhaseFailed Phase = "failed"
+	PhaseDoubt  Phase = "in-doubt"
+)
+
+// StepRecord is a step in the ledger.
+type StepRecord struct {
+	Phase    Phase         `json:"phase"`
+	Attempt  int           `json:"attempt"`
+	Term     uint64        `json:"term"`
+	By       string        `json:"by"`
+	Intent   time.Time     `json:"intent"`
+	Deadline time.Duration `json:"deadline"`
+	Ended    time.Time     `json:"ended,omitzero"`
+	Cause    string        `json:"cause,omitempty"`
+	Detail   string        `json:"detail,omitempty"`
+}

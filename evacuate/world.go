@@ -1,0 +1,136 @@
+package evacuate
+
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// World is what the leader knows outside the ledger at one instant. Absent
+// knowledge is a zero value, and a gate that needs it stays closed.
+type World struct {
+	Now    time.Time
+	Leader Leadership
+
+	Verdicts map[nova.HostName]detector.Verdict
+	// Heard is each host's last heartbeat, whichever controller heard it.
+	Heard map[nova.HostName]Heard
+	Nova  NovaSight
+	// Servers were listed while Nova answered, by host.
+	Servers map[nova.HostName][]nova.Server
+	Network NetworkSight
+	Fencing map[nova.HostName]Fencing
+	Storage map[nova.HostName]Storage
+	// Frozen is the reason of a freeze by a local file, "" if there is none.
+	Frozen string
+	// Terms is the newest Raft term that each controller has acknowledged.
+	Terms map[string]uint64
+}
+
+// Leadership is this controller's standing.
+type Leadership struct {
+	ID   string
+	Is   bool
+	Term uint64
+	// Since is when it became leader in this term.
+	Since time.Time
+	// Writable says that the ledger took an entry or a verification lately.
+	Writable bool
+}
+
+// Heard is a host's last heartbeat.
+type Heard struct {
+	At    time.Time
+	Boot  string
+	Start string
+}
+
+// NovaSight is the last look at Nova.
+type NovaSight struct {
+	// At is when Nova last answered in full.
+	At         time.Time
+	Err        string
+	Services   map[nova.HostName]nova.Service
+	Schedulers int // up
+	Conductors int // up
+}
+
+// NetworkSight is how sane this controller's own network looks.
+type NetworkSight struct {
+	Voters int
+	Fresh  int // controllers that report, this one included
+	Known  int // enrolled hosts
+	Heard  int // of these, heard within the last intervals
+}
+
+// Fencing is a host's fencing as configured and checked.
+type Fencing struct {
+	Methods []string
+	// Refused says why the host must not be fenced, "" if it may.
+	Refused string
+	// PoweredOn is when the BMC last read on while the agent was heard.
+	PoweredOn time.Time
+	Last      string // the last reading, for explain
+}
+
+// Storage is where a host's instances keep their disks.
+type Storage string
+
+// Storage policies. An image-backed instance on anything but shared storage
+// would be rebuilt from its image: its data would be lost.
+const (
+	StorageNone   Storage = "none"
+	StorageShared Storage = "shared"
+	StorageVolume Storage = "volume"
+	StorageLocal  Storage = "local"
+)
+
+// Policy is what the operator decides.
+type Policy struct {
+	// Voters is unused by the core and fixed by the ledger.
+	LeaderGrace  time.Duration `json:"leader_grace"`
+	StormCount   int           `json:"storm_count"` // 0: by size
+	StormPercent int           `json:"storm_percent"`
+	StormWindow  time.Duration `json:"storm_window"` // how long a fenced host counts
+	Concurrency  int           `json:"concurrency"`
+	InFlight     int           `json:"in_flight"`
+	QuietPeriod  time.Duration `json:"quiet_period"`
+	HealthyDelay time.Duration `json:"healthy_delay"`
+	// PowerOn lets a recovered host be powered on without an operator.
+	PowerOn bool `json:"power_on"`
+	// NovaFresh is the greatest age of Nova's last answer.
+	NovaFresh time.Duration `json:"nova_fresh"`
+	// Fenceable is how long a BMC's on, read while the agent lived, is good.
+	Fenceable time.Duration `json:"fenceable"`
+	// EvidenceFresh is the greatest age of a verdict.
+	EvidenceFresh time.Duration `json:"evidence_fresh"`
+	// Stuck is how long an accepted row without a destination is waited for.
+	Stuck time.Duration `json:"stuck"`
+}
+
+// DefaultPolicy holds the documented defaults.
+func DefaultPolicy() Policy {
+	return Policy{
+		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute,
+		Concurrency: 2, InFlight: 10, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
+		NovaFresh: 15 * time.Second, Fenceable: 24 * time.Hour, EvidenceFresh: 3 * time.Second, Stuck: 15 * time.Minute,
+	}
+}
+
+// StormLimit is how many hosts may be dead at once: max(1, min(count, ⌊% × N⌋)),
+// where count is by size unless configured (rule 6).
+func (p Policy) StormLimit(hosts int) int {
+	count := p.StormCount
+	switch {
+	case count > 0 && p.StormPercent <= 0:
+		return count
+	case count > 0:
+		return max(1, min(count, hosts*p.StormPercent/100))
+	case hosts <= 10:
+		return 1
+	case hosts <= 20:
+		return 2
+	}
+	return max(1, hosts*p.StormPercent/100)
+}

@@ -1,0 +1,211 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Clock is the time a Chain lives by; tests hand in their own.
+type Clock interface {
+	Now() time.Time
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Link is one method of a chain with the time it may take, all included.
+type Link struct {
+	Method Method
+	// Budget bounds the link: off, and reading until proof. 0 is DefaultBudget.
+	Budget time.Duration
+}
+
+// Limits of a link.
+const (
+	DefaultBudget = 20 * time.Second
+	// CallTimeout bounds a single call to a BMC.
+	CallTimeout = 8 * time.Second
+	// Poll is the pause between readings; old BMCs freeze under bursts.
+	Poll = 500 * time.Millisecond
+	// Resend is how long a reading of on is suffered before off is commanded
+	// again: a BMC may accept the command and lose it.
+	Resend = 5 * time.Second
+)
+
+// Chain fences one host by its methods in order, one at a time.
+type Chain struct {
+	Links []Link
+	Clock Clock
+}
+
+// Attempt is what one link did, for the ledger and for explain.
+type Attempt struct {
+	Method   string        `json:"method"`
+	Commands int           `json:"commands"`
+	Last     Reading       `json:"last"`
+	Cause    Cause         `json:"cause,omitempty"`
+	Err      string        `json:"error,omitempty"`
+	Took     time.Duration `json:"took"`
+}
+
+// Guard is asked immediately before each command; an error stops the chain.
+// It is where leadership, term and deadline are verified once more.
+type Guard func(ctx context.Context) error
+
+// Off commands the host off through each link until one gives a proof. Without
+// a proof the error wraps ErrNoProof and names each link's cause.
+func (c Chain) Off(ctx context.Context, host, boot string, guard Guard) (Proof, []Attempt, error) {
+	start := c.Clock.Now()
+	var attempts []Attempt
+	for _, l := range c.Links {
+		proof, a, err := c.link(ctx, l, host, boot, start, guard)
+		attempts = append(attempts, a)
+		if err == nil {
+			return proof, attempts, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrGuard) {
+			return Proof{}, attempts, err
+		}
+	}
+	if len(attempts) == 0 {
+		return Proof{}, nil, fmt.Errorf("%w: host %s has no fencing method", ErrNoProof, host)
+	}
+	err := ErrNoProof
+	for _, a := range attempts {
+		err = fmt.Errorf("%w; %s: %s", err, a.Method, a.why())
+	}
+	return Proof{}, attempts, err
+}
+
+// ErrGuard is wrapped by the error of a refused command.
+var ErrGuard = errors.New("command withheld")
+
+func (a Attempt) why() string {
+	s := string(a.Cause)
+	if s == "" {
+		s = "power reads " + string(a.Last.Power)
+	}
+	if a.Err != "" {
+		s += " (" + a.Err + ")"
+	}
+	return s
+}
+
+func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.Time, guard Guard) (Proof, Attempt, error) {
+	budget := l.Budget
+	if budget <= 0 {
+		budget = DefaultBudget
+	}
+	began := c.Clock.Now()
+	a := Attempt{Method: l.Method.Name()}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	rec := Record{Host: host, Boot: boot, Method: a.Method}
+	var commanded time.Time
+	for {
+		if commanded.IsZero() || (a.Last.Power == On && c.Clock.Now().Sub(commanded) >= Resend) {
+			if err := guard(ctx); err != nil {
+				return Proof{}, a.end(c, began, err), fmt.Errorf("%w: %w", ErrGuard, err)
+			}
+			commanded = c.Clock.Now()
+			a.Commands++
+			a.note(call(ctx, l.Method.Off))
+			// Readings before a new command say nothing about it.
+			rec.Commanded, rec.Readings = commanded, nil
+		}
+		a.Last = read(ctx, l.Method)
+		switch a.Last.Power {
+		case Off:
+			rec.Readings = append(rec.Readings, a.Last)
+			rec.Took = a.Last.Ended.Sub(start)
+			if proof, err := Prove(rec); err == nil {
+				a.Cause, a.Err = CauseNone, ""
+				return proof, a.end(c, began, nil), nil
+			}
+		case On:
+			rec.Readings = nil
+			a.Cause = CauseNotHonoured
+		default:
+			rec.Readings = nil
+			if a.Last.Cause != CauseNone {
+				a.Cause = a.Last.Cause
+			}
+			if a.Cause == CauseAuth || a.Cause == CauseIdentity {
+				// Asking again with the same credentials locks accounts.
+				err := fmt.Errorf("%w: %s", ErrNoProof, a.Cause)
+				return Proof{}, a.end(c, began, nil), err
+			}
+		}
+		if err := c.Clock.Sleep(ctx, Poll); err != nil {
+			return Proof{}, a.end(c, began, nil), fmt.Errorf("%w: %s: budget of %v spent", ErrNoProof, a.Method, budget)
+		}
+	}
+}
+
+func (a *Attempt) note(err error) {
+	if err == nil {
+		return
+	}
+	a.Err = err.Error()
+	if e, ok := errors.AsType[*Error](err); ok {
+		a.Cause = e.Cause
+	}
+}
+
+func (a Attempt) end(c Chain, began time.Time, err error) Attempt {
+	a.Took = c.Clock.Now().Sub(began)
+	if err != nil {
+		a.Err = err.Error()
+	}
+	return a
+}
+
+func call(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	return f(ctx)
+}
+
+func read(ctx context.Context, m Method) Reading {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	return m.Power(ctx)
+}
+
+// Read asks the links in order and gives the first reading that is not
+// Unknown, else the last one.
+func (c Chain) Read(ctx context.Context) Reading {
+	r := Reading{Power: Unknown, Cause: CauseUnreachable, Began: c.Clock.Now(), Raw: "no fencing method"}
+	for _, l := range c.Links {
+		if r = read(ctx, l.Method); r.Power != Unknown {
+			return r
+		}
+	}
+	r.Ended = c.Clock.Now()
+	return r
+}
+
+// On commands power-on by the first link that accepts it and waits until it
+// reads on. It is no undoing of a fence: rule 8 decides when it may be called.
+func (c Chain) On(ctx context.Context, guard Guard) error {
+	var errs []error
+	for _, l := range c.Links {
+		if err := guard(ctx); err != nil {
+			return fmt.Errorf("%w: %w", ErrGuard, err)
+		}
+		if err := call(ctx, l.Method.On); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for {
+			if r := read(ctx, l.Method); r.Power == On {
+				return nil
+			}
+			if err := c.Clock.Sleep(ctx, Poll); err != nil {
+				errs = append(errs, fmt.Errorf("power on via %s: does not read on: %w", l.Method.Name(), err))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

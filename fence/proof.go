@@ -1,0 +1,85 @@
+package fence
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Facts of a proof by power readings (docs/safety.md rule 1).
+const (
+	// MinReadings is how many exact off readings a proof needs.
+	MinReadings = 2
+	// MinSpacing is the least time between the first and the last of them:
+	// BMCs cache, and report a state they are about to reach.
+	MinSpacing = time.Second
+)
+
+// Proof says that one host, in one boot, is off. It is made only by Prove, so
+// whoever takes a Proof as an argument cannot be called without one.
+type Proof struct {
+	rec Record
+}
+
+// Record is the evidence of a proof as the ledger keeps it.
+type Record struct {
+	Host string `json:"host"`
+	Boot string `json:"boot"`
+	// Method that commanded off, and when the command was about to be sent.
+	Method    string    `json:"method"`
+	Commanded time.Time `json:"commanded"`
+	Readings  []Reading `json:"readings"`
+	// Took is the time from the chain's start to the last reading.
+	Took time.Duration `json:"took"`
+}
+
+// ErrNoProof is wrapped by every refusal to make a proof.
+var ErrNoProof = errors.New("no proof of power off")
+
+// Prove makes a Proof of evidence, or says what is missing: at least
+// MinReadings consecutive exact off readings of one method, the first and last
+// at least MinSpacing apart, each begun after off was commanded.
+func Prove(rec Record) (Proof, error) {
+	if rec.Host == "" {
+		return Proof{}, fmt.Errorf("%w: host missing", ErrNoProof)
+	}
+	if rec.Commanded.IsZero() {
+		return Proof{}, fmt.Errorf("%w: off was never commanded", ErrNoProof)
+	}
+	if len(rec.Readings) < MinReadings {
+		return Proof{}, fmt.Errorf("%w: %d readings, %d needed", ErrNoProof, len(rec.Readings), MinReadings)
+	}
+	for i, r := range rec.Readings {
+		switch {
+		case r.Method != rec.Method:
+			return Proof{}, fmt.Errorf("%w: reading %d is by %s, off was commanded by %s", ErrNoProof, i+1, r.Method, rec.Method)
+		case r.Power != Off:
+			return Proof{}, fmt.Errorf("%w: reading %d is %s", ErrNoProof, i+1, r.Power)
+		case !r.Began.After(rec.Commanded):
+			return Proof{}, fmt.Errorf("%w: reading %d began before the command", ErrNoProof, i+1)
+		case i > 0 && r.Began.Before(rec.Readings[i-1].Ended):
+			return Proof{}, fmt.Errorf("%w: readings %d and %d overlap", ErrNoProof, i, i+1)
+		}
+	}
+	first, last := rec.Readings[0], rec.Readings[len(rec.Readings)-1]
+	if gap := last.Began.Sub(first.Began); gap < MinSpacing {
+		return Proof{}, fmt.Errorf("%w: readings only %v apart, %v needed", ErrNoProof, gap, MinSpacing)
+	}
+	return Proof{rec: rec}, nil
+}
+
+// Covers says that p is for this host and boot. The zero Proof covers nothing.
+func (p Proof) Covers(host, boot string) bool {
+	return p.rec.Host != "" && p.rec.Host == host && p.rec.Boot == boot
+}
+
+// Record gives the evidence behind p.
+func (p Proof) Record() Record { return p.rec }
+
+// At is when the last reading of p was in.
+func (p Proof) At() time.Time {
+	if len(p.rec.Readings) == 0 {
+		return time.Time{}
+	}
+	return p.rec.Readings[len(p.rec.Readings)-1].Ended
+}

@@ -1,0 +1,67 @@
+package nova
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Fault is what an adapter's error means to a caller. Library errors never
+// cross into a pure package.
+type Fault string
+
+// Faults. FaultUnknown and FaultTimeout leave open whether a write took
+// effect; FaultUnsent says that nothing left this machine.
+const (
+	FaultNotFound Fault = "not-found"
+	FaultConflict Fault = "conflict"
+	FaultRefused  Fault = "refused"
+	FaultTimeout  Fault = "timeout"
+	FaultUnsent   Fault = "unsent"
+	FaultAuth     Fault = "auth"
+	FaultUnknown  Fault = "unknown"
+)
+
+// Error is a failed call to OpenStack.
+type Error struct {
+	Doing     string
+	Fault     Fault
+	Status    int // HTTP status, 0 if there was no answer
+	RequestID string
+	Err       error
+}
+
+// Error says what was being done and why it failed.
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s: %s", e.Doing, e.Fault)
+	if e.Status != 0 {
+		s += fmt.Sprintf(" (HTTP %d)", e.Status)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap gives the adapter's own error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// FaultOf is the fault of err: FaultUnknown for a foreign error, "" for nil.
+func FaultOf(err error) Fault {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Fault
+	}
+	return FaultUnknown
+}
+
+// Definite says that a failed write certainly changed nothing: it was refused
+// by an answer or never sent.
+func (f Fault) Definite() bool {
+	switch f {
+	case FaultNotFound, FaultConflict, FaultRefused, FaultUnsent, FaultAuth:
+		return true
+	}
+	return false
+}

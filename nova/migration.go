@@ -1,0 +1,49 @@
+package nova
+
+import "time"
+
+// MigrationStatus is the status column of os-migrations.
+type MigrationStatus string
+
+// Statuses of an evacuation, in the order in which Nova passes through them.
+const (
+	MigrationAccepted     MigrationStatus = "accepted"
+	MigrationPreMigrating MigrationStatus = "pre-migrating"
+	MigrationDone         MigrationStatus = "done"
+	// MigrationCompleted is written by the restarted source after clean-up.
+	// It proves nothing by itself: a row that never ran becomes completed too.
+	MigrationCompleted MigrationStatus = "completed"
+	MigrationFailed    MigrationStatus = "failed"
+	MigrationError     MigrationStatus = "error"
+)
+
+// Terminal says that the row will not move the server any more.
+func (s MigrationStatus) Terminal() bool {
+	switch s {
+	case MigrationDone, MigrationCompleted, MigrationFailed, MigrationError:
+		return true
+	}
+	return false
+}
+
+// Migration is one row of os-migrations of type evacuation.
+type Migration struct {
+	ID        int
+	UUID      string
+	Server    ServerID
+	Type      string
+	Status    MigrationStatus
+	Source    HostName
+	Dest      HostName
+	CreatedAt time.Time
+	// UpdatedAt is zero while the row is as the API wrote it.
+	UpdatedAt time.Time
+}
+
+// InstanceAction is one entry of a server's action log.
+type InstanceAction struct {
+	Action    string
+	RequestID string
+	StartedAt time.Time
+	Message   string
+}

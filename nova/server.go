@@ -1,0 +1,72 @@
+package nova
+
+import "time"
+
+// ServerID is a server's UUID.
+type ServerID string
+
+// Power states as Nova numbers them (nova/compute/power_state.py).
+const (
+	PowerNoState   = 0
+	PowerRunning   = 1
+	PowerPaused    = 3
+	PowerShutdown  = 4
+	PowerCrashed   = 6
+	PowerSuspended = 7
+)
+
+// States of a server that decide what may be done with it, in Nova's spelling.
+const (
+	VMActive   = "active"
+	VMStopped  = "stopped"
+	VMError    = "error"
+	VMBuilding = "building"
+	VMDeleted  = "deleted"
+
+	TaskRebuilding = "rebuilding"
+	TaskMigrating  = "migrating"
+)
+
+// Server is what Lifeboat reads of an instance. VMState and TaskState carry
+// Nova's own words in lower case; an empty TaskState is none.
+type Server struct {
+	ID         ServerID
+	Name       string
+	Project    string
+	Host       HostName
+	Status     string
+	VMState    string
+	TaskState  string
+	PowerState int
+	// LaunchedAt is zero for a server that never booted.
+	LaunchedAt   time.Time
+	Locked       bool
+	VolumeBooted bool
+	Volumes      int
+	RAMMiB       int
+	VCPUs        int
+	Metadata     map[string]string
+	Fault        string
+	// Groups are the UUIDs of the server groups it belongs to.
+	Groups []string
+	Flavor string
+	Image  string // empty when it boots from a volume
+	Zone   string
+	Node   string // the hypervisor's hostname, which may differ from Host
+}
+
+// ServerGroup is a scheduling group of servers.
+type ServerGroup struct {
+	ID      string
+	Name    string
+	Policy  string
+	Members []ServerID
+}
+
+// Policies of server groups. The soft ones may be violated by the scheduler.
+const (
+	PolicyAffinity         = "affinity"
+	PolicyAntiAffinity     = "anti-affinity"
+	PolicySoftAffinity     = "soft-affinity"
+	PolicySoftAntiAffinity = "soft-anti-affinity"
+)
