@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
-	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // ErrCorrupt marks an entry that no replica may survive.
@@ -165,7 +164,7 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	case KindHold:
 		r.Hold = e.Hold
 	case KindVoid:
-		r.Void = e.Word
+		r.void(e)
 	case KindShield:
 		r.shield(*e.Shield)
 	case KindReturn:
@@ -224,6 +223,12 @@ func (r *Recovery) step(term uint64, e Entry) error {
 	if !e.OffSent.IsZero() {
 		r.OffSent = e.OffSent
 	}
+	if rec.Phase == PhaseIntent && (e.Step == StepFence || e.Step == StepPowerOn) {
+		if r.PowerBy == nil {
+			r.PowerBy = map[string]uint64{}
+		}
+		r.PowerBy[e.By] = term
+	}
 	if e.Proof != nil {
 		proof, err := fence.Prove(*e.Proof)
 		if err != nil {
@@ -232,7 +237,7 @@ func (r *Recovery) step(term uint64, e Entry) error {
 		if !proof.Covers(string(r.Host), r.Boot) {
 			return fmt.Errorf("%w: the proof is for %s boot %s", fence.ErrNoProof, e.Proof.Host, e.Proof.Boot)
 		}
-		r.Proof, r.Void = e.Proof, ""
+		r.Proof, r.Void, r.Refence = e.Proof, "", false
 	}
 	if e.Service != nil {
 		r.Service = *e.Service
@@ -245,6 +250,16 @@ func (r *Recovery) step(term uint64, e Entry) error {
 		r.Status, r.Recovered = StatusRecovered, e.At
 	}
 	return nil
+}
+
+// void ends a proof's worth. A new boot id means that the machine was switched
+// on since: it is the new boot that must be proven off.
+func (r *Recovery) void(e Entry) {
+	r.Void = e.Word
+	delete(r.Steps, StepFence)
+	if e.Boot != "" {
+		r.Boot, r.Refence = e.Boot, true
+	}
 }
 
 // revoke voids the proof and closes all POSTs in the same entry (rule 8).
@@ -325,14 +340,4 @@ func (s *State) prune() {
 		delete(s.Recoveries, closed[0].ID)
 		closed = closed[1:]
 	}
-}
-
-// instanceIDs gives the ids of servers, sorted.
-func instanceIDs(servers []nova.Server) []nova.ServerID {
-	ids := make([]nova.ServerID, 0, len(servers))
-	for _, s := range servers {
-		ids = append(ids, s.ID)
-	}
-	slices.Sort(ids)
-	return ids
 }

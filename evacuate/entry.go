@@ -56,6 +56,7 @@ type Entry struct {
 	Recovery RecoveryID    `json:"recovery,omitempty"`
 	Flag     bool          `json:"flag,omitempty"`
 	Word     string        `json:"word,omitempty"`
+	Boot     string        `json:"boot,omitempty"`
 
 	Cluster     *ClusterInit   `json:"cluster,omitempty"`
 	Controller  *Controller    `json:"controller,omitempty"`

@@ -51,6 +51,11 @@ type Recovery struct {
 	Proof *fence.Record `json:"proof,omitempty"`
 	// Void says why Proof is worth nothing any more.
 	Void string `json:"void,omitempty"`
+	// Refence says that the host came on by itself after its proof: it is
+	// fenced again without asking for a verdict.
+	Refence bool `json:"refence,omitempty"`
+	// PowerBy lists the controllers that began a power step, with their term.
+	PowerBy map[string]uint64 `json:"power_by,omitempty"`
 	// OffSent is when off was last commanded, proof or not.
 	OffSent time.Time `json:"off_sent,omitzero"`
 

@@ -1,0 +1,395 @@
+package evacuate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Ready is what is to be done now. Contract: the entries of Commit are
+// committed, in order, BEFORE any Action of the same Ready starts; if one is
+// refused, none of the Actions starts. Notes may be dropped, entries may not.
+type Ready struct {
+	Commit  []Entry
+	Actions []Action
+	Notes   []string
+}
+
+// Action is one call to the outside world. The runner verifies leadership, the
+// term and the deadline immediately before each irreversible write, and
+// answers each Action with exactly one Outcome.
+type Action struct {
+	Recovery RecoveryID
+	Host     nova.HostName
+	Boot     string
+	Step     Step
+	Attempt  int
+	Term     uint64
+	// Deadline is counted from the intent's commit.
+	Deadline time.Duration
+	Proof    *fence.Record // for force-down and evacuate
+	Service  ServiceBefore
+	Reason   string // disabled_reason to write, or to look for
+	Server   nova.ServerID
+	Servers  []nova.ServerID // to look at one by one
+	Shield   nova.HostName   // disable this other host instead
+	Lift     bool
+	OffSent  time.Time
+	Stopped  []nova.ServerID // to be stopped again while verifying
+}
+
+// Outcome is how an Action ended.
+type Outcome struct {
+	Action Action
+	// OK says that the step's end was seen, not merely that a call returned.
+	OK bool
+	// Definite says of a failed write that it certainly changed nothing.
+	Definite  bool
+	Cause     string
+	Detail    string
+	RequestID string
+	Proof     *fence.Record
+	OffSent   time.Time
+	Servers   []nova.Server // list, resolve
+	Seen      *Observation  // observe
+	Actions   int           // resolve: evacuate actions after the intent
+	Service   *ServiceBefore
+}
+
+// Observation is one read of a recovery's migrations and servers.
+type Observation struct {
+	At time.Time
+	// Rows are all evacuation rows of the source, Source the servers that
+	// Nova still places there, Moved those looked at one by one.
+	Rows   []nova.Migration
+	Source map[nova.ServerID]nova.Server
+	Moved  map[nova.ServerID]nova.Server
+	Gone   map[nova.ServerID]bool // asked for, and Nova knows them no more
+}
+
+type flightKey struct {
+	recovery RecoveryID
+	step     Step
+	server   nova.ServerID
+	shield   nova.HostName
+}
+
+func (a Action) key() flightKey { return flightKey{a.Recovery, a.Step, a.Server, a.Shield} }
+
+// Decision is what was last decided about a host, for explain.
+type Decision struct {
+	Point   Point            `json:"point"`
+	At      time.Time        `json:"at"`
+	Answers []Answer         `json:"answers"`
+	Verdict detector.Verdict `json:"verdict"`
+}
+
+// Core decides. It is driven by Tick and Done, holds no clock, and keeps
+// nothing that cannot be lost: a new leader's Core starts empty and goes on
+// from the State. It is not safe for concurrent use.
+type Core struct {
+	policy Policy
+	term   uint64
+	flight map[flightKey]time.Time
+	seen   map[RecoveryID]*Observation
+	// again is the earliest time for the next attempt of a failed step.
+	again     map[flightKey]time.Time
+	healthy   map[nova.HostName]time.Time
+	rebooted  map[nova.HostName]time.Time
+	decisions map[nova.HostName]Decision
+
+	state *State
+	world World
+	ready Ready
+}
+
+// NewCore gives a Core for a policy.
+func NewCore(p Policy) *Core {
+	c := &Core{policy: p, decisions: map[nova.HostName]Decision{}}
+	c.reset(0)
+	return c
+}
+
+func (c *Core) reset(term uint64) {
+	c.term = term
+	c.flight = map[flightKey]time.Time{}
+	c.seen = map[RecoveryID]*Observation{}
+	c.again = map[flightKey]time.Time{}
+	c.healthy = map[nova.HostName]time.Time{}
+	c.rebooted = map[nova.HostName]time.Time{}
+}
+
+// Decisions gives what was last decided of each host.
+func (c *Core) Decisions() map[nova.HostName]Decision { return c.decisions }
+
+// Observed gives the last observation of a recovery, nil if there is none.
+func (c *Core) Observed(id RecoveryID) *Observation { return c.seen[id] }
+
+// Tick looks at the whole state and world and says what is to be done.
+func (c *Core) Tick(s *State, w World) Ready {
+	c.ready, c.state, c.world = Ready{}, s, w
+	if !w.Leader.Is {
+		c.reset(0)
+		return c.ready
+	}
+	if w.Leader.Term != c.term {
+		c.reset(w.Leader.Term)
+	}
+	for _, host := range s.HostNames() {
+		c.settle(host)
+		c.decide(host)
+	}
+	for _, r := range s.Sorted() {
+		c.advance(r)
+	}
+	return c.ready
+}
+
+// settle times for how long a host has been healthy, and lets a new boot id
+// become the known one.
+func (c *Core) settle(host nova.HostName) {
+	v := c.world.Verdicts[host]
+	switch v.State {
+	case detector.Healthy, detector.Degraded, detector.Rebooted:
+		if c.healthy[host].IsZero() {
+			c.healthy[host] = c.world.Now
+		}
+	default:
+		delete(c.healthy, host)
+	}
+	h := c.state.Hosts[host]
+	fresh := h.Boot == "" && v.View.Boot != "" && v.State == detector.Healthy
+	if (v.State == detector.Rebooted || fresh) && c.state.Open(host) == nil {
+		if c.rebooted[host].IsZero() {
+			c.rebooted[host] = c.world.Now
+		}
+		if fresh || c.world.Now.Sub(c.rebooted[host]) >= rebootSettle {
+			c.commit(Entry{Kind: KindHostSeen, Host: host, Seen: []HostSeen{{Host: host, Boot: v.View.Boot}}})
+			delete(c.rebooted, host)
+		}
+		return
+	}
+	delete(c.rebooted, host)
+}
+
+// rebootSettle is how long the verdict Rebooted is shown before the new boot
+// id becomes the known one.
+const rebootSettle = 10 * time.Second
+
+// decide asks the gates about a host that is not being recovered yet.
+func (c *Core) decide(host nova.HostName) {
+	if c.state.Open(host) != nil {
+		return
+	}
+	v := c.world.Verdicts[host]
+	answers := Ask(AtDecide, host, nil, c.state, &c.world, c.policy)
+	c.decisions[host] = Decision{Point: AtDecide, At: c.world.Now, Answers: answers, Verdict: v}
+	if v.State != detector.Dead {
+		return
+	}
+	if a, closed := Closed(answers); closed {
+		c.note("%s is dead and held at gate %s: %s", host, a.Gate, a.Reason)
+		return
+	}
+	for _, e := range c.ready.Commit {
+		if e.Kind == KindOpen {
+			return // one at a time: the next is decided with this one counted
+		}
+	}
+	c.commit(Entry{Kind: KindOpen, Host: host, Open: c.newRecovery(host, v),
+		Text: fmt.Sprintf("%s: %s", v.State, v.Detail)})
+}
+
+func (c *Core) newRecovery(host nova.HostName, v detector.Verdict) *Recovery {
+	svc := c.world.Nova.Services[host]
+	r := &Recovery{
+		Host: host, Boot: v.View.Boot, LastHeard: c.world.Now.Add(-v.Silent),
+		Verdict: v.State, Reason: v.Reason, Detail: v.Detail,
+		Service: ServiceBefore{ID: svc.ID, Disabled: svc.Disabled, Reason: svc.DisabledReason, ForcedDown: svc.ForcedDown},
+	}
+	for _, s := range c.world.Servers[host] {
+		r.Before = append(r.Before, Instance{ID: s.ID, Name: s.Name, VMState: s.VMState, Task: s.TaskState, Locked: s.Locked, RAMMiB: s.RAMMiB})
+	}
+	return r
+}
+
+func (c *Core) commit(e Entry) {
+	e.At, e.By, e.Term = c.world.Now, c.world.Leader.ID, c.term
+	c.ready.Commit = append(c.ready.Commit, e)
+}
+
+func (c *Core) note(format string, args ...any) {
+	c.ready.Notes = append(c.ready.Notes, fmt.Sprintf(format, args...))
+}
+
+// busy says that an action is in flight or its next attempt is not due.
+func (c *Core) busy(k flightKey) bool {
+	if _, ok := c.flight[k]; ok {
+		return true
+	}
+	return c.world.Now.Before(c.again[k])
+}
+
+// begin records the intent of a recorded step and starts its action.
+func (c *Core) begin(r *Recovery, a Action, text string) {
+	if c.busy(a.key()) {
+		return
+	}
+	attempt := 1
+	if old := r.Steps[a.Step]; old != nil {
+		attempt = old.Attempt + 1
+		if old.Phase == PhaseIntent && old.Term != c.term && undoing[a.Step] && c.world.Now.Before(old.Intent.Add(old.Deadline)) {
+			return // an older leader may still be at it: its deadline is waited out
+		}
+	}
+	a.Deadline = a.Step.deadline()
+	rec := &StepRecord{Phase: PhaseIntent, Attempt: attempt, Term: c.term, By: c.world.Leader.ID, Intent: c.world.Now, Deadline: a.Deadline}
+	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: a.Step, Record: rec, Text: text})
+	a.Attempt = attempt
+	c.start(r, a)
+}
+
+// undoing lists the steps that a deposed leader must not be overtaken in:
+// everything else may be done twice without harm.
+var undoing = map[Step]bool{StepPowerOn: true, StepUnforce: true, StepEnable: true, StepCancel: true}
+
+// start sends an action off without recording a step.
+func (c *Core) start(r *Recovery, a Action) {
+	if c.busy(a.key()) {
+		return
+	}
+	a.Recovery, a.Host, a.Boot, a.Term = r.ID, r.Host, r.Boot, c.term
+	if a.Deadline == 0 {
+		a.Deadline = a.Step.deadline()
+	}
+	c.flight[a.key()] = c.world.Now
+	c.ready.Actions = append(c.ready.Actions, a)
+}
+
+// act is begin's or start's Action with its recovery filled in.
+func act(r *Recovery, step Step) Action {
+	return Action{Recovery: r.ID, Step: step, Service: r.Service, Reason: r.ID.DisabledReason()}
+}
+
+// Done takes an action's outcome. The entries must be committed before the
+// next Tick; an outcome of another term is dropped, its successor reads the
+// world for itself.
+func (c *Core) Done(s *State, w World, o Outcome) Ready {
+	c.ready, c.state, c.world = Ready{}, s, w
+	if !w.Leader.Is || w.Leader.Term != c.term || o.Action.Term != c.term {
+		return c.ready
+	}
+	k := o.Action.key()
+	delete(c.flight, k)
+	r := s.Recoveries[o.Action.Recovery]
+	if r == nil || r.Status == StatusClosed {
+		return c.ready
+	}
+	if o.OK {
+		delete(c.again, k)
+	} else {
+		c.again[k] = w.Now.Add(backoff(o.Action.Attempt))
+	}
+	c.outcome(r, o)
+	return c.ready
+}
+
+// backoff is the pause after the n-th failed attempt: 1, 2, 4 ... 30 s.
+func backoff(n int) time.Duration {
+	const most = 30 * time.Second
+	d := time.Second
+	for range max(n-1, 0) {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return d
+}
+
+func (c *Core) outcome(r *Recovery, o Outcome) {
+	switch o.Action.Step {
+	case StepObserve:
+		if o.Seen != nil {
+			o.Seen.At = c.world.Now
+			c.seen[r.ID] = o.Seen
+		}
+	case StepResolve:
+		c.resolved(r, o)
+	case StepEvacuate:
+		c.posted(r, o)
+	case StepList:
+		c.listed(r, o)
+	default:
+		if o.Action.Shield != "" {
+			c.shieldDone(r, o)
+			return
+		}
+		c.stepDone(r, o, "")
+	}
+}
+
+// stepDone records the end of a step.
+func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
+	old := r.Steps[o.Action.Step]
+	rec := &StepRecord{Phase: PhaseDone, Attempt: o.Action.Attempt, Term: c.term, By: c.world.Leader.ID, Ended: c.world.Now, Cause: o.Cause, Detail: o.Detail}
+	if old != nil {
+		rec.Intent, rec.Deadline = old.Intent, old.Deadline
+	}
+	if text == "" {
+		text = fmt.Sprintf("%s: done%s", o.Action.Step, because(o.Detail))
+	}
+	if !o.OK {
+		rec.Phase = PhaseFailed
+		text = fmt.Sprintf("%s: attempt %d failed: %s", o.Action.Step, rec.Attempt, o.Detail)
+	}
+	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: o.Action.Step, Record: rec, Proof: o.Proof, OffSent: o.OffSent, Service: o.Service, Text: text})
+	if !o.OK {
+		c.hold(r, Hold{Step: o.Action.Step, Reason: holdReason(o)})
+	}
+}
+
+func holdReason(o Outcome) string {
+	if o.Cause != "" {
+		return fmt.Sprintf("%s: %s", o.Cause, o.Detail)
+	}
+	return o.Detail
+}
+
+// hold records why a recovery waits, once per reason.
+func (c *Core) hold(r *Recovery, h Hold) {
+	if r.Hold != nil && r.Hold.Gate == h.Gate && r.Hold.Step == h.Step {
+		if r.Hold.Reason == h.Reason || h.Gate != "" {
+			return // a gate's reason carries ages that change every tick
+		}
+	}
+	h.Since = c.world.Now
+	where := string(h.Step)
+	if h.Gate != "" {
+		where = "gate " + string(h.Gate)
+	}
+	c.commit(Entry{Kind: KindHold, Recovery: r.ID, Hold: &h, Text: fmt.Sprintf("held at %s: %s", where, h.Reason)})
+}
+
+func (c *Core) release(r *Recovery) {
+	if r.Hold != nil {
+		c.commit(Entry{Kind: KindHold, Recovery: r.ID, Text: "goes on"})
+	}
+}
+
+// pass asks the gates of a point for an open recovery and holds it if one is
+// closed.
+func (c *Core) pass(point Point, r *Recovery) bool {
+	answers := Ask(point, r.Host, r, c.state, &c.world, c.policy)
+	c.decisions[r.Host] = Decision{Point: point, At: c.world.Now, Answers: answers, Verdict: c.world.Verdicts[r.Host]}
+	if a, closed := Closed(answers); closed {
+		c.hold(r, Hold{Gate: a.Gate, Reason: a.Reason})
+		return false
+	}
+	if r.Hold != nil && r.Hold.Gate != "" {
+		c.release(r)
+	}
+	return true
+}

@@ -1,0 +1,354 @@
+package evacuate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+const (
+	// lookEvery is the pause between two looks at migrations and servers.
+	lookEvery = time.Second
+	// lookFresh is the greatest age of a look on which a POST may be promised.
+	lookFresh = 4 * time.Second
+	// quietGap separates the two quiet reads of rule 3.
+	quietGap = 5 * time.Second
+	// retryFirst and retryMost bound the pause before another attempt.
+	retryFirst = 5 * time.Second
+	retryMost  = 60 * time.Second
+)
+
+// listed takes the agreed list of the host's servers and plans.
+func (c *Core) listed(r *Recovery, o Outcome) {
+	if !o.OK {
+		c.stepDone(r, o, "")
+		return
+	}
+	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before)
+	skipped := 0
+	for _, e := range plan {
+		if e.State == EvacSkipped {
+			skipped++
+		}
+	}
+	if len(plan) > 0 {
+		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: plan})
+	}
+	c.stepDone(r, o, fmt.Sprintf("list: %d instances to move, %d left with a reason", len(plan)-skipped, skipped))
+}
+
+// follow looks at what is on its way and journals what has come of it.
+func (c *Core) follow(r *Recovery) {
+	obs := c.seen[r.ID]
+	if r.Settled() {
+		return
+	}
+	if obs == nil || c.world.Now.Sub(obs.At) >= lookEvery {
+		a := act(r, StepObserve)
+		for _, e := range r.Evacuations {
+			if e.State == EvacFollowing && c.rowEnded(r, e, obs) {
+				a.Servers = append(a.Servers, e.Server)
+			}
+		}
+		c.start(r, a)
+	}
+	if obs == nil {
+		return
+	}
+	var changed []*Evacuation
+	for _, e := range r.Evacuations {
+		var n *Evacuation
+		switch e.State {
+		case EvacIntent:
+			n = c.adopt(r, e, obs)
+		case EvacFollowing:
+			n = c.track(r, e, obs)
+		}
+		if n != nil {
+			changed = append(changed, n)
+		}
+	}
+	if len(changed) > 0 {
+		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: changed, Text: describe(changed)})
+	}
+}
+
+func describe(changed []*Evacuation) string {
+	if len(changed) == 1 {
+		return changed[0].describe()
+	}
+	n := map[EvacState]int{}
+	for _, e := range changed {
+		n[e.State]++
+	}
+	s := ""
+	for _, st := range []EvacState{EvacIntent, EvacFollowing, EvacDone, EvacFailed, EvacSkipped, EvacPlanned} {
+		if n[st] > 0 {
+			if s != "" {
+				s += ", "
+			}
+			s += fmt.Sprintf("%d %s", n[st], st)
+		}
+	}
+	return s
+}
+
+func (e *Evacuation) describe() string {
+	s := fmt.Sprintf("%s (%s): %s", e.Name, e.Server, e.State)
+	if e.Attempt > 1 {
+		s += fmt.Sprintf(", attempt %d", e.Attempt)
+	}
+	if e.Dest != "" {
+		s += ", on " + string(e.Dest)
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+// row finds the migration row of e's present attempt: the one it follows, or
+// the newest after the intent's baseline.
+func row(e *Evacuation, obs *Observation) (nova.Migration, bool) {
+	var found nova.Migration
+	for _, m := range obs.Rows {
+		if m.Server != e.Server {
+			continue
+		}
+		if e.Row != 0 && m.ID == e.Row {
+			return m, true
+		}
+		if e.Row == 0 && m.ID > e.AfterRow && m.ID > found.ID {
+			found = m
+		}
+	}
+	return found, found.ID != 0
+}
+
+func (c *Core) rowEnded(_ *Recovery, e *Evacuation, obs *Observation) bool {
+	if obs == nil {
+		return false
+	}
+	m, ok := row(e, obs)
+	return ok && m.Status.Terminal()
+}
+
+// adopt resolves a promised POST whose outcome is not known by what Nova shows:
+// a row is the proof that it arrived.
+func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
+	k := flightKey{recovery: r.ID, step: StepEvacuate, server: e.Server}
+	if _, flying := c.flight[k]; flying {
+		return nil
+	}
+	if m, ok := row(e, obs); ok {
+		n := *e
+		n.State, n.Row, n.Dest = EvacFollowing, m.ID, m.Dest
+		return &n
+	}
+	if obs.Gone[e.Server] {
+		n := *e
+		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		return &n
+	}
+	// No row: quiet reads decide, but not before every time-out between us
+	// and the conductor has passed.
+	if c.world.Now.Sub(e.Intent) >= c.policy.QuietPeriod && c.world.Now.Sub(e.Quiet) >= quietGap {
+		a := act(r, StepResolve)
+		a.Server = e.Server
+		c.start(r, a)
+	}
+	return nil
+}
+
+// resolved takes one of the two quiet reads of rule 3.
+func (c *Core) resolved(r *Recovery, o Outcome) {
+	e := r.Evacuation(o.Action.Server)
+	if e == nil || e.State != EvacIntent || !o.OK || o.Seen == nil {
+		return
+	}
+	if _, ok := row(e, o.Seen); ok || o.Actions > 0 {
+		n := *e
+		n.State, n.Quiet = EvacFollowing, time.Time{}
+		if m, ok := row(e, o.Seen); ok {
+			n.Row, n.Dest = m.ID, m.Dest
+		}
+		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: []*Evacuation{&n}, Text: n.describe()})
+		return
+	}
+	if len(o.Servers) == 1 && o.Servers[0].TaskState != "" {
+		return // something is being done with it: look again
+	}
+	n := *e
+	switch {
+	case e.Quiet.IsZero():
+		n.Quiet = c.world.Now
+	default:
+		n.State, n.Quiet = EvacFailed, time.Time{}
+		n.NotBefore, n.Reason = c.world.Now, "the request never reached Nova: no row, no action and no task in two reads"
+	}
+	c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: []*Evacuation{&n}, Text: n.describe()})
+}
+
+// track follows a row to its end: done counts when the server is elsewhere and
+// well, nothing less (facts: ACTIVE shows before the host changes).
+func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
+	m, ok := row(e, obs)
+	if !ok {
+		return nil // the row is not listed yet
+	}
+	n := *e
+	n.Row = m.ID
+	if m.Dest != "" {
+		n.Dest = m.Dest
+	}
+	if !m.Status.Terminal() {
+		if n.Row != e.Row || n.Dest != e.Dest {
+			return &n
+		}
+		c.stuck(r, e, m)
+		return nil
+	}
+	if obs.Gone[e.Server] {
+		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		return &n
+	}
+	s, ok := obs.Moved[e.Server]
+	if !ok {
+		return nil // the server itself is looked at next
+	}
+	return c.judgeEnd(r, n, m, s)
+}
+
+func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Server) *Evacuation {
+	moved := s.Host != "" && s.Host != r.Host
+	n.Ended = c.world.Now
+	switch {
+	case moved && s.VMState != nova.VMError && s.TaskState == "" && (m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted):
+		n.State, n.Dest, n.Reason = EvacDone, s.Host, ""
+	case moved && s.VMState == nova.VMError:
+		n.State, n.Reason = EvacSkipped, fmt.Sprintf("is on %s in state error%s: it needs an operator", s.Host, because(s.Fault))
+	case moved || s.TaskState != "":
+		return nil // still settling
+	default:
+		n.State, n.Row = EvacFailed, 0
+		n.AfterRow = m.ID
+		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
+		n.Reason = fmt.Sprintf("evacuation ended as %s%s", m.Status, because(s.Fault))
+	}
+	return &n
+}
+
+func retryAfter(attempt int) time.Duration {
+	d := retryFirst
+	for range max(attempt-1, 0) {
+		if d *= 2; d >= retryMost {
+			return retryMost
+		}
+	}
+	return d
+}
+
+// stuck says so when a row waits too long; it is never repeated by itself.
+func (c *Core) stuck(r *Recovery, e *Evacuation, m nova.Migration) {
+	if age := c.world.Now.Sub(e.Intent); age > c.policy.Stuck {
+		c.hold(r, Hold{Step: StepEvacuate, Reason: fmt.Sprintf("%s: its migration row %d has been %s for too long; Nova may still run it, so it is not repeated", e.Name, m.ID, m.Status)})
+	}
+}
+
+// advanceEvacuations follows what is under way and promises more, within the
+// limit, on a fresh look only.
+func (c *Core) advanceEvacuations(r *Recovery) {
+	c.follow(r)
+	obs := c.seen[r.ID]
+	if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {
+		return
+	}
+	room := c.policy.InFlight - c.inFlight()
+	var promised []*Evacuation
+	for _, e := range r.Evacuations {
+		due := e.State == EvacPlanned || (e.State == EvacFailed && !c.world.Now.Before(e.NotBefore))
+		if !due {
+			continue
+		}
+		if n := c.foreign(e, obs); n != nil {
+			promised = append(promised, n)
+			continue
+		}
+		if _, here := obs.Source[e.Server]; !here || room <= 0 || e.Intent.After(obs.At) {
+			continue
+		}
+		room--
+		n := *e
+		n.State, n.Attempt, n.Intent, n.Row, n.Quiet, n.Ended = EvacIntent, e.Attempt+1, c.world.Now, 0, time.Time{}, time.Time{}
+		n.AfterRow, n.RequestID, n.Dest = newest(e.Server, obs), "", ""
+		promised = append(promised, &n)
+		a := act(r, StepEvacuate)
+		a.Server, a.Attempt, a.Proof = e.Server, n.Attempt, r.Proof
+		c.start(r, a)
+	}
+	if len(promised) > 0 {
+		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: promised, Text: describe(promised)})
+	}
+}
+
+// foreign follows a row that somebody else's evacuation left open.
+func (c *Core) foreign(e *Evacuation, obs *Observation) *Evacuation {
+	for _, m := range obs.Rows {
+		if m.Server == e.Server && !m.Status.Terminal() {
+			n := *e
+			n.State, n.Row, n.Dest, n.Intent = EvacFollowing, m.ID, m.Dest, c.world.Now
+			n.Reason = "somebody else is evacuating it already: followed"
+			return &n
+		}
+	}
+	if s, ok := obs.Moved[e.Server]; ok && s.Host != "" && obs.Source[e.Server].ID == "" {
+		n := *e
+		n.State, n.Dest, n.Reason, n.Ended = EvacDone, s.Host, "moved by somebody else", c.world.Now
+		return &n
+	}
+	return nil
+}
+
+func newest(id nova.ServerID, obs *Observation) int {
+	last := 0
+	for _, m := range obs.Rows {
+		if m.Server == id && m.ID > last {
+			last = m.ID
+		}
+	}
+	return last
+}
+
+func (c *Core) inFlight() int {
+	n := 0
+	for _, r := range c.state.Recoveries {
+		if r.Status == StatusOpen {
+			count := r.Count()
+			n += count[EvacIntent] + count[EvacFollowing]
+		}
+	}
+	return n
+}
+
+// posted takes the answer to an evacuate POST.
+func (c *Core) posted(r *Recovery, o Outcome) {
+	e := r.Evacuation(o.Action.Server)
+	if e == nil || e.State != EvacIntent || e.Attempt != o.Action.Attempt {
+		return
+	}
+	n := *e
+	n.RequestID = o.RequestID
+	switch {
+	case o.OK:
+		n.State = EvacFollowing
+	case o.Definite && o.Cause == string(nova.FaultNotFound):
+		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+	case o.Definite:
+		n.State, n.Reason = EvacFailed, o.Detail
+		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
+	default:
+		n.Reason = "outcome not known: " + o.Detail
+	}
+	c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: []*Evacuation{&n}, Text: n.describe()})
+}

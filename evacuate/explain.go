@@ -1,0 +1,129 @@
+package evacuate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Explanation is everything that is known and decided about one host.
+type Explanation struct {
+	Host     nova.HostName    `json:"host"`
+	At       time.Time        `json:"at"`
+	Verdict  detector.Verdict `json:"verdict"`
+	Point    Point            `json:"point"`
+	Answers  []Answer         `json:"answers"`
+	Recovery *Recovery        `json:"recovery,omitempty"`
+	Summary  string           `json:"summary"`
+}
+
+// Explain sums up what is known of a host and why nothing more is done.
+func Explain(s *State, d Decision, v detector.Verdict, now time.Time) Explanation {
+	x := Explanation{Host: v.Host, At: now, Verdict: v, Point: d.Point, Answers: d.Answers, Recovery: s.Open(v.Host)}
+	if x.Recovery == nil {
+		for _, r := range s.Sorted() {
+			if r.Host == v.Host {
+				x.Recovery = r // the last one
+			}
+		}
+	}
+	x.Summary = summarise(x)
+	return x
+}
+
+func summarise(x Explanation) string {
+	if r := x.Recovery; r != nil && r.Status != StatusClosed {
+		switch {
+		case r.Hold != nil && r.Hold.Gate != "":
+			return fmt.Sprintf("recovery %s is held at gate %s: %s", r.ID, r.Hold.Gate, r.Hold.Reason)
+		case r.Hold != nil:
+			return fmt.Sprintf("recovery %s is held at step %s: %s", r.ID, r.Hold.Step, r.Hold.Reason)
+		case r.Status == StatusRecovered:
+			return fmt.Sprintf("recovery %s is done; the host stays down until it is asked back", r.ID)
+		}
+		return fmt.Sprintf("recovery %s is %s", r.ID, r.Status)
+	}
+	if x.Verdict.State == detector.Dead {
+		if a, closed := Closed(x.Answers); closed {
+			return fmt.Sprintf("dead, and held at gate %s: %s", a.Gate, a.Reason)
+		}
+		return "dead; its recovery is being opened"
+	}
+	return fmt.Sprintf("no recovery: %s: %s", x.Verdict.State, x.Verdict.Detail)
+}
+
+// Text prints an explanation for a person.
+func (x Explanation) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n  %s\n", x.Host, x.Verdict.State, x.Summary)
+	fmt.Fprintf(&b, "\nEvidence (%s, %s)\n", x.Verdict.Reason, x.Verdict.Detail)
+	for _, h := range x.Verdict.View.Controllers {
+		if h.HeardAge < 0 {
+			fmt.Fprintf(&b, "  %-22s never heard it (report %s old)\n", h.Controller, ago(h.ReportAge))
+			continue
+		}
+		fmt.Fprintf(&b, "  %-22s heard it %s ago (report %s old)\n", h.Controller, ago(h.HeardAge), ago(h.ReportAge))
+	}
+	for _, p := range x.Verdict.View.Probes {
+		countable := ""
+		if !p.Countable {
+			countable = ", proves nothing: not answered within the last hour"
+		}
+		fmt.Fprintf(&b, "  %-22s %s on %s: %s, %s ago%s\n", p.Observer, p.Kind, p.Network, p.Answer, ago(p.Age), countable)
+	}
+	for _, v := range x.Verdict.View.Votes {
+		word := "alive"
+		if v.Dead {
+			word = "dead"
+		}
+		if v.Ill != "" {
+			word += ", does not vote: " + v.Ill
+		}
+		fmt.Fprintf(&b, "  %-22s ring says %s, %s ago\n", v.Observer, word, ago(v.Age))
+	}
+	for _, p := range x.Verdict.View.Power {
+		fmt.Fprintf(&b, "  %-22s power %s %s, %s ago\n", "bmc", p.Power, p.Cause, ago(p.Age))
+	}
+	if n := x.Verdict.View.Nova; n != nil {
+		fmt.Fprintf(&b, "  %-22s nova-compute %s, %s ago\n", "nova", n.State, ago(n.Age))
+	}
+	if len(x.Answers) > 0 {
+		fmt.Fprintf(&b, "\nGates at %s\n", x.Point)
+		for _, a := range x.Answers {
+			word := "pass"
+			if !a.Pass {
+				word = "HOLD"
+			}
+			fmt.Fprintf(&b, "  %-4s  %-14s %s\n", word, a.Gate, a.Reason)
+		}
+	}
+	if x.Recovery != nil {
+		b.WriteString("\n" + x.Recovery.Text())
+	}
+	return b.String()
+}
+
+func ago(d time.Duration) string { return round(d).String() }
+
+// Text prints a recovery's timeline.
+func (r *Recovery) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Recovery %s of %s: %s\n", r.ID, r.Host, r.Status)
+	if r.Hold != nil {
+		where := string(r.Hold.Step)
+		if r.Hold.Gate != "" {
+			where = "gate " + string(r.Hold.Gate)
+		}
+		fmt.Fprintf(&b, "  held at %s since %s: %s\n", where, r.Hold.Since.Format(time.TimeOnly), r.Hold.Reason)
+	}
+	for _, e := range r.Timeline {
+		fmt.Fprintf(&b, "  %s  +%-8s %s\n", e.At.Format("15:04:05.000"), round(e.At.Sub(r.LastHeard)), e.Text)
+	}
+	for _, e := range r.Evacuations {
+		fmt.Fprintf(&b, "  %s\n", e.describe())
+	}
+	return b.String()
+}

@@ -1,0 +1,85 @@
+package evacuate
+
+import (
+	"fmt"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// advanceRecovered waits for the host to be asked back, or to come by itself.
+func (c *Core) advanceRecovered(r *Recovery) {
+	c.liftShields(r)
+	proof, _ := r.Proved()
+	heard := c.world.Heard[r.Host]
+	came := heard.Boot != "" && heard.Boot != r.Boot && heard.At.After(proof.At())
+	switch {
+	case came:
+		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "the host was switched on and is heard with a new boot id",
+			Return: &Return{Asked: c.world.Now, By: c.world.Leader.ID, Reason: "it was switched on"}})
+	case heard.Boot == r.Boot && heard.At.After(proof.At().Add(lookEvery)):
+		c.hold(r, Hold{Step: StepFence, Reason: "the host that was proven off sends heartbeats of the same boot: its BMC lies or belongs to another machine, and its instances may run twice. Cut its power by hand"})
+	case c.policy.PowerOn:
+		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "asked back by policy",
+			Return: &Return{Asked: c.world.Now, By: "policy", Reason: "policy power_on"}})
+	}
+}
+
+// advanceReturning brings a host back: on, cleaned by its nova-compute, forced
+// up, healthy for a while, and enabled only if the disabling was ours.
+func (c *Core) advanceReturning(r *Recovery) {
+	heard := c.world.Heard[r.Host]
+	back := heard.Boot != "" && heard.Boot != r.Boot && heard.At.After(r.Opened)
+	switch {
+	case !back && !r.Done(StepPowerOn):
+		c.begin(r, act(r, StepPowerOn), fmt.Sprintf("power on %s", r.Host))
+	case !back:
+		return // it boots
+	case !r.Done(StepUnforce):
+		c.unforce(r)
+	case !c.acknowledged(r):
+		c.hold(r, Hold{Step: StepEnable, Reason: "a controller that commanded this host's power has not acknowledged a later term: it might still act"})
+	case c.world.Nova.Services[r.Host].State != nova.StateUp:
+		c.note("%s: waiting for its nova-compute to be up", r.Host)
+	case c.healthy[r.Host].IsZero() || c.world.Now.Sub(c.healthy[r.Host]) < c.policy.HealthyDelay:
+		return
+	case !r.Done(StepEnable):
+		c.begin(r, act(r, StepEnable), "")
+	default:
+		c.commit(Entry{Kind: KindHostSeen, Host: r.Host, Seen: []HostSeen{{Host: r.Host, Boot: heard.Boot}}})
+		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeReturned, Text: fmt.Sprintf("%s is back in service", r.Host)})
+	}
+}
+
+// unforce waits until the restarted nova-compute has cleaned up: Nova refuses
+// to force a service up while done rows remain (compute/api.py).
+func (c *Core) unforce(r *Recovery) {
+	obs := c.seen[r.ID]
+	if obs == nil || c.world.Now.Sub(obs.At) >= lookEvery {
+		c.start(r, act(r, StepObserve))
+	}
+	if obs == nil || obs.At.Before(r.Return.Asked) {
+		return
+	}
+	for _, m := range obs.Rows {
+		switch m.Status {
+		case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:
+			c.note("%s: waiting for its nova-compute to clean up migration %d (%s)", r.Host, m.ID, m.Status)
+			return
+		}
+	}
+	c.begin(r, act(r, StepUnforce), "")
+}
+
+// acknowledged says that no controller of an older term can still have a power
+// command on its way (rule 2).
+func (c *Core) acknowledged(r *Recovery) bool {
+	for id, term := range r.PowerBy {
+		if id == c.world.Leader.ID || c.state.Controllers[id] == nil {
+			continue
+		}
+		if c.world.Terms[id] <= term {
+			return false
+		}
+	}
+	return true
+}
