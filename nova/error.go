@@ -56,6 +56,14 @@ func FaultOf(err error) Fault {
 	return FaultUnknown
 }
 
+// RequestIDOf is the request id that Nova gave the failed call, if any.
+func RequestIDOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RequestID
+	}
+	return ""
+}
+
 // Definite says that a failed write certainly changed nothing: it was refused
 // by an answer or never sent.
 func (f Fault) Definite() bool {

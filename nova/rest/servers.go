@@ -1,0 +1,220 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+const (
+	// pageSize is below the default cap of [api]max_limit (1000) and keeps one
+	// page of details within a few seconds of nova-api's time.
+	pageSize = 500
+	// maxRelists is how often a listing starts again because the server that
+	// marked a page was deleted meanwhile.
+	maxRelists = 3
+)
+
+// server is a row of servers/detail.
+type server struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	Project    string            `json:"tenant_id"`
+	Status     string            `json:"status"`
+	Metadata   map[string]string `json:"metadata"`
+	Locked     bool              `json:"locked"`
+	Image      json.RawMessage   `json:"image"` // "" when it boots from a volume
+	Groups     []string          `json:"server_groups"`
+	Host       attribute         `json:"OS-EXT-SRV-ATTR:host"`
+	Node       string            `json:"OS-EXT-SRV-ATTR:hypervisor_hostname"`
+	VMState    string            `json:"OS-EXT-STS:vm_state"`
+	TaskState  string            `json:"OS-EXT-STS:task_state"`
+	PowerState int               `json:"OS-EXT-STS:power_state"`
+	Zone       string            `json:"OS-EXT-AZ:availability_zone"`
+	LaunchedAt stamp             `json:"OS-SRV-USG:launched_at"`
+	Volumes    []struct{}        `json:"os-extended-volumes:volumes_attached"`
+	Flavor     struct {
+		Name  string `json:"original_name"`
+		RAM   int    `json:"ram"`
+		VCPUs int    `json:"vcpus"`
+	} `json:"flavor"`
+	Fault struct {
+		Message string `json:"message"`
+	} `json:"fault"`
+}
+
+func (s server) word() nova.Server {
+	w := nova.Server{
+		ID: nova.ServerID(s.ID), Name: s.Name, Host: nova.HostName(s.Host.value), Project: s.Project, Status: s.Status,
+		VMState: strings.ToLower(s.VMState), TaskState: strings.ToLower(s.TaskState), PowerState: s.PowerState,
+		LaunchedAt: s.LaunchedAt.Time, Locked: s.Locked, Volumes: len(s.Volumes),
+		RAMMiB: s.Flavor.RAM, VCPUs: s.Flavor.VCPUs, Flavor: s.Flavor.Name,
+		Metadata: s.Metadata, Fault: s.Fault.Message, Groups: s.Groups, Zone: s.Zone, Node: s.Node,
+		VolumeBooted: string(s.Image) == `""`,
+	}
+	var image struct{ ID string }
+	if json.Unmarshal(s.Image, &image) == nil {
+		w.Image = image.ID
+	}
+	return w
+}
+
+// Servers lists every server of a host, of all projects. It refuses to answer
+// rather than to answer wrongly: Nova drops the host filter in silence for an
+// account that may not use it (servers.py, remove_invalid_options), and skips
+// the servers of a cell that it cannot reach.
+func (c *Client) Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error) {
+	doing := "list the servers of " + string(host)
+	if host == "" {
+		return nil, refuse(doing, "no host named")
+	}
+	rows, err := c.listServers(ctx, doing, url.Values{"host": {string(host)}})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, c.proveEmpty(ctx, doing, host)
+	}
+	groups := c.groupsOf(ctx)
+	list := make([]nova.Server, 0, len(rows))
+	for _, s := range rows {
+		if s.Host.value != string(host) {
+			return nil, refuse(doing, "filter dropped: the account lacks the admin policy to list servers by host (server "+s.ID+" is not of this host)")
+		}
+		w := s.word()
+		w.Groups = groups[w.ID]
+		list = append(list, w)
+	}
+	return list, nil
+}
+
+// proveEmpty tells a host without servers from one whose cell is unreachable:
+// a filtered list of servers leaves the latter's rows out without a word, but
+// os-services marks the host.
+func (c *Client) proveEmpty(ctx context.Context, doing string, host nova.HostName) error {
+	s, err := c.Service(ctx, host)
+	if err != nil {
+		return err
+	}
+	if s.State == nova.StateUnknown {
+		return unknown(doing, "the list is empty, but the cell of this host cannot be reached")
+	}
+	return nil
+}
+
+// AllServersByHost lists the ids of all servers of the cloud by their host, in
+// one paged listing. A host that Nova knows and that has no servers maps to an
+// empty list; one whose cell cannot be reached is missing, for nothing is known
+// of it. Servers without a host are left out.
+func (c *Client) AllServersByHost(ctx context.Context) (map[nova.HostName][]nova.ServerID, error) {
+	const doing = "list all servers by host"
+	rows, err := c.listServers(ctx, doing, url.Values{})
+	if err != nil {
+		return nil, err
+	}
+	byHost := map[nova.HostName][]nova.ServerID{}
+	services, _, err := c.Services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range services {
+		if s.State != nova.StateUnknown {
+			byHost[s.Host] = []nova.ServerID{}
+		}
+	}
+	for _, s := range rows {
+		switch {
+		case !s.Host.shown:
+			return nil, refuse(doing, "hosts hidden: the account lacks the admin policy to see a server's host")
+		case s.Host.value != "":
+			byHost[nova.HostName(s.Host.value)] = append(byHost[nova.HostName(s.Host.value)], nova.ServerID(s.ID))
+		}
+	}
+	return byHost, nil
+}
+
+// listServers pages by marker. A marker that was deleted meanwhile makes Nova
+// answer 400; the listing then begins again.
+func (c *Client) listServers(ctx context.Context, doing string, filter url.Values) ([]server, error) {
+	v, err := c.negotiated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	filter.Set("all_tenants", "1")
+	filter.Set("limit", strconv.Itoa(pageSize))
+	for try := 1; ; try++ {
+		rows, err := c.pageServers(ctx, doing, v.servers, filter)
+		if e, ok := err.(*nova.Error); ok && e.Status == 400 && strings.Contains(e.Error(), "marker") && try < maxRelists {
+			filter.Del("marker")
+			continue
+		}
+		return rows, err
+	}
+}
+
+func (c *Client) pageServers(ctx context.Context, doing, version string, filter url.Values) ([]server, error) {
+	var rows []server
+	seen := map[string]bool{}
+	for {
+		var page struct {
+			Servers *[]server `json:"servers"`
+			Links   []link    `json:"servers_links"`
+		}
+		_, err := c.get(ctx, request{
+			name: "servers", doing: doing, service: "compute", version: version,
+			path: "servers/detail?" + filter.Encode(), into: &page,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if page.Servers == nil {
+			return nil, unknown(doing, "the answer holds no list of servers")
+		}
+		fresh := 0
+		for _, s := range *page.Servers {
+			if !seen[s.ID] {
+				seen[s.ID], fresh = true, fresh+1
+				rows = append(rows, s)
+			}
+		}
+		if !hasNext(page.Links) {
+			return rows, nil
+		}
+		if fresh == 0 {
+			return nil, unknown(doing, "Nova repeats the same page")
+		}
+		filter.Set("marker", rows[len(rows)-1].ID)
+	}
+}
+
+// Server reads one server. A row without a state comes from a cell that Nova
+// cannot reach and tells nothing.
+func (c *Client) Server(ctx context.Context, id nova.ServerID) (nova.Server, error) {
+	doing := "read server " + string(id)
+	v, err := c.negotiated(ctx)
+	if err != nil {
+		return nova.Server{}, err
+	}
+	var reply struct {
+		Server server `json:"server"`
+	}
+	_, err = c.get(ctx, request{
+		name: "server", doing: doing, service: "compute", version: v.server,
+		path: "servers/" + url.PathEscape(string(id)), into: &reply,
+	})
+	switch {
+	case err != nil:
+		return nova.Server{}, err
+	case reply.Server.ID != string(id):
+		return nova.Server{}, unknown(doing, "Nova answered with another server")
+	case reply.Server.VMState == "" && reply.Server.Status == "UNKNOWN":
+		return nova.Server{}, unknown(doing, "the cell of this server cannot be reached")
+	case !reply.Server.Host.shown:
+		return nova.Server{}, refuse(doing, "host hidden: the account lacks the admin policy to see a server's host")
+	}
+	return reply.Server.word(), nil
+}

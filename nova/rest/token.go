@@ -1,0 +1,186 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+const (
+	loginTimeout = 15 * time.Second
+	// renewRetry is the pause after a failed renewal. The token in hand is
+	// kept: Keystone may be what the incident took away.
+	renewRetry = 20 * time.Second
+)
+
+// renewal is one login in flight; everybody who needs a token waits for it.
+type renewal struct {
+	done chan struct{}
+	err  error
+}
+
+// Renew fetches a new token now. Callers that come together share one login.
+func (c *Client) Renew(ctx context.Context) error {
+	c.mu.Lock()
+	r := c.renewal
+	if r == nil {
+		r = &renewal{done: make(chan struct{})}
+		c.renewal = r
+		select {
+		case c.kick <- struct{}{}:
+		default:
+		}
+	}
+	c.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return c.translate("renew the token", ctx.Err())
+	case <-c.done:
+		return c.translate("renew the token", &unsent{errors.New("client closed")})
+	}
+}
+
+// TokenExpires is when the token in hand ends.
+func (c *Client) TokenExpires() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token.expires
+}
+
+func (c *Client) tokenNow() string { return c.provider.Token() }
+
+// keepToken renews at half of the token's life, and whenever asked.
+func (c *Client) keepToken(ctx context.Context) {
+	defer close(c.done)
+	wait := c.untilRenewal()
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-c.kick:
+			timer.Stop()
+		}
+		bounded, cancel := context.WithTimeout(ctx, loginTimeout)
+		_, err := c.login(bounded)
+		cancel()
+		c.landed(err)
+		wait = c.untilRenewal()
+		if err != nil {
+			c.log.Warn("token not renewed", "expires", c.TokenExpires(), "error", err)
+			wait = renewRetry
+		}
+	}
+}
+
+func (c *Client) untilRenewal() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	half := c.token.expires.Sub(c.token.issued) / 2
+	return max(c.token.issued.Add(half).Sub(c.now()), time.Second)
+}
+
+// landed tells everybody who waited.
+func (c *Client) landed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renewal != nil {
+		c.renewal.err = err
+		close(c.renewal.done)
+		c.renewal = nil
+	}
+}
+
+// login asks each Keystone in turn; only a refusal by one of them ends it.
+func (c *Client) login(ctx context.Context) (*tokens.ServiceCatalog, error) {
+	began := c.now()
+	var last *nova.Error
+	order := c.identity.order(began)
+	for i, base := range order {
+		attempt, cancel := patient(ctx, len(order)-i)
+		result, err := c.loginAt(attempt, base)
+		cancel()
+		if err == nil {
+			c.identity.answered(base)
+			catalog, err := c.keep(result)
+			c.observe("login", began, err)
+			return catalog, err
+		}
+		last = c.translate("log in to Keystone at "+base, err)
+		if last.Fault == nova.FaultAuth || last.Fault == nova.FaultRefused || ctx.Err() != nil {
+			break
+		}
+		c.identity.failed(base, c.now())
+	}
+	c.observe("login", began, last)
+	return nil, last
+}
+
+func (c *Client) loginAt(ctx context.Context, base string) (tokens.CreateResult, error) {
+	sc := &gophercloud.ServiceClient{ProviderClient: c.provider, Endpoint: base, Type: "identity"}
+	result := tokens.Create(ctx, sc, &c.auth)
+	return result, result.Err
+}
+
+// keep installs a token. Its age is counted on our clock from the length that
+// Keystone gave it, so that a skewed Keystone does not end it early.
+func (c *Client) keep(result tokens.CreateResult) (*tokens.ServiceCatalog, error) {
+	const doing = "read Keystone's token"
+	token, err := result.ExtractToken()
+	if err != nil {
+		return nil, c.translate(doing, err)
+	}
+	if token.ID == "" {
+		return nil, unknown(doing, "the answer carries no X-Subject-Token")
+	}
+	catalog, err := result.ExtractServiceCatalog()
+	if err != nil {
+		return nil, c.translate(doing, err)
+	}
+	issued := c.now()
+	life := token.ExpiresAt.Sub(issued)
+	if at, err := http.ParseTime(result.Header.Get("Date")); err == nil {
+		life = token.ExpiresAt.Sub(at)
+	}
+	c.mu.Lock()
+	c.token.issued, c.token.expires = issued, issued.Add(life)
+	c.mu.Unlock()
+	if err := c.provider.SetTokenAndAuthResult(result); err != nil {
+		return nil, c.translate(doing, err)
+	}
+	return catalog, nil
+}
+
+// locate finds compute and placement in the catalog.
+func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error {
+	find := func(service string) (string, error) {
+		opts := gophercloud.EndpointOpts{Region: creds.region, Availability: creds.available}
+		opts.ApplyDefaults(service)
+		return openstack.V3EndpointURL(catalog, opts)
+	}
+	compute := c.opts.Endpoints
+	if a, err := find("compute"); err == nil {
+		compute = append(compute[:len(compute):len(compute)], a)
+	} else if len(compute) == 0 {
+		return refuse("find Nova in Keystone's catalog",
+			"no compute endpoint for region \""+creds.region+"\" and interface \""+string(creds.available)+"\"")
+	}
+	c.compute = newEndpoints(compute, computeBase)
+	placement := c.opts.PlacementEndpoints
+	if a, err := find("placement"); err == nil {
+		placement = append(placement[:len(placement):len(placement)], a)
+	}
+	c.placement = newEndpoints(placement, placementBase)
+	return nil
+}
