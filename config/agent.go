@@ -1,0 +1,112 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+)
+
+// Agent is the file of lifeboat-agent.
+type Agent struct {
+	// Host is the host of the nova-compute beside it, exactly as Nova lists it.
+	Host    string    `yaml:"host"`
+	Domain  string    `yaml:"domain,omitempty"`
+	DataDir string    `yaml:"data_dir"`
+	Ring    AgentRing `yaml:"ring"`
+	// Heartbeat is the address that heartbeats are sent from: give one of
+	// another network than the ring's where there is one.
+	Heartbeat Heartbeat `yaml:"heartbeat"`
+	// Controllers are all controllers' peer addresses.
+	Controllers []netip.AddrPort `yaml:"controllers"`
+	BootIDFile  string           `yaml:"boot_id_file"`
+	UUIDFile    string           `yaml:"uuid_file"`
+	Sensors     Sensors          `yaml:"sensors"`
+	Log         Log              `yaml:"log"`
+
+	source source
+}
+
+// AgentRing is an agent's membership of the gossip ring. Its key comes from the
+// controllers, at enrolment.
+type AgentRing struct {
+	Bind      netip.AddrPort `yaml:"bind"`
+	Advertise netip.AddrPort `yaml:"advertise"`
+	Profile   string         `yaml:"profile"`
+}
+
+// Heartbeat is where heartbeats leave from; port 0 takes any free one.
+type Heartbeat struct {
+	Bind netip.AddrPort `yaml:"bind"`
+}
+
+// Sensors are local findings that heartbeats carry.
+type Sensors struct {
+	// ComputeProcess is the name of nova-compute's process; "" looks for none.
+	ComputeProcess string `yaml:"compute_process"`
+}
+
+// LoadAgent reads an agent's file. The error, if any, is a Faults with all
+// mistakes.
+func LoadAgent(path string) (*Agent, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return ParseAgent(path, data)
+}
+
+// ParseAgent decodes and checks an agent's file; name stands in the messages.
+func ParseAgent(name string, data []byte) (*Agent, error) {
+	a := &Agent{
+		DataDir:    "/var/lib/lifeboat/agent",
+		Ring:       AgentRing{Profile: ProfileDefault},
+		BootIDFile: "/proc/sys/kernel/random/boot_id",
+		UUIDFile:   "/sys/class/dmi/id/product_uuid",
+		Sensors:    Sensors{ComputeProcess: "nova-compute"},
+		Log:        defaultLog(),
+	}
+	d := decode(name, data, a)
+	a.source = d.source
+	if d.readable {
+		a.fill()
+		a.check(d)
+	}
+	return a, d.faults.orNil()
+}
+
+func (a *Agent) fill() {
+	bind := a.Ring.Bind
+	if !bind.IsValid() {
+		return
+	}
+	if !a.Ring.Advertise.IsValid() && !bind.Addr().IsUnspecified() {
+		a.Ring.Advertise = bind
+	}
+	if !a.Heartbeat.Bind.IsValid() {
+		a.Heartbeat.Bind = netip.AddrPortFrom(bind.Addr(), 0)
+	}
+}
+
+func (a *Agent) check(d *decoder) {
+	d.name("host", a.Host)
+	d.domain("domain", a.Domain)
+	d.absolute("data_dir", a.DataDir)
+	d.absolute("boot_id_file", a.BootIDFile)
+	d.absolute("uuid_file", a.UUIDFile)
+	d.ring(a.Ring.Bind, a.Ring.Advertise, a.Ring.Profile)
+	d.log(a.Log)
+
+	if len(a.Controllers) == 0 {
+		d.fault("controllers", "missing: list the peer address of every controller, such as \"10.0.0.11:7947\"")
+	} else if len(a.Controllers)%2 == 0 {
+		d.fault("controllers", "%d controllers: list every one of the 3 or 5", len(a.Controllers))
+	}
+	seen := map[netip.AddrPort]bool{}
+	for i, address := range a.Controllers {
+		at := item("controllers", i)
+		if d.reachable(at, address) && seen[address] {
+			d.fault(at, "%s is listed twice: remove one", address)
+		}
+		seen[address] = true
+	}
+}

@@ -1,0 +1,283 @@
+// Package config reads the one YAML file of each process: strictly (an unknown
+// key is a fault), all faults at once (each with its line and how to mend it),
+// and with what is left out filled in. It decides nothing and starts nothing;
+// cmd/app hands its plain values to the packages that use them.
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// Controller is the file of lifeboat-controller.
+type Controller struct {
+	// Cluster is a name for people and for the controllers' certificates.
+	Cluster    string         `yaml:"cluster"`
+	Controller ControllerSelf `yaml:"controller"`
+	TLS        TLS            `yaml:"tls"`
+	Ring       ControllerRing `yaml:"ring"`
+	Peer       Peer           `yaml:"peer"`
+	API        API            `yaml:"api"`
+	Nova       Nova           `yaml:"nova,omitempty"`
+	Policy     Policy         `yaml:"policy"`
+	Probe      Probe          `yaml:"probe"`
+	// Defaults are merged into every host by ParseController.
+	Defaults Defaults `yaml:"defaults,omitempty"`
+	Hosts    []Host   `yaml:"hosts,omitempty"`
+	Log      Log      `yaml:"log"`
+
+	source source
+}
+
+// ControllerSelf says which controller this is, and who the others are.
+type ControllerSelf struct {
+	ID      string `yaml:"id"`
+	DataDir string `yaml:"data_dir"`
+	// Peers are all voters of the first start, this controller included: 3 or 5.
+	Peers []PeerAddress `yaml:"peers"`
+	// Single allows one voter, for demonstrations: it survives nothing.
+	Single bool `yaml:"single,omitempty"`
+}
+
+// PeerAddress is one voter.
+type PeerAddress struct {
+	ID      string         `yaml:"id"`
+	Address netip.AddrPort `yaml:"address"`
+}
+
+// TLS names the PEM files of the channel between controllers, and to agents.
+type TLS struct {
+	CA          string `yaml:"ca"`
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// Ring profiles: facts and figures stand in docs/.
+const (
+	ProfileDefault = "default" // probes every second, dead after 11-14 s at 200 hosts
+	ProfileFast    = "fast"    // probes every half second
+)
+
+// ControllerRing is a controller's membership of the gossip ring.
+type ControllerRing struct {
+	Bind netip.AddrPort `yaml:"bind"`
+	// Advertise is what others dial; the same as Bind unless given.
+	Advertise netip.AddrPort `yaml:"advertise"`
+	// KeyFile holds the key that encrypts the ring.
+	KeyFile string `yaml:"key_file"`
+	Profile string `yaml:"profile"`
+}
+
+// Peer is where other controllers and agents reach this one: TCP carries Raft
+// and the control channel (TLS 1.3), UDP of the same port the heartbeats.
+type Peer struct {
+	Listen netip.AddrPort `yaml:"listen"`
+}
+
+// API is where people, the CLI and Prometheus reach this controller.
+type API struct {
+	Listen      netip.AddrPort `yaml:"listen"`
+	TokenFile   string         `yaml:"token_file"`
+	Certificate string         `yaml:"certificate,omitempty"`
+	Key         string         `yaml:"key,omitempty"`
+	// Insecure allows an address beyond loopback without TLS.
+	Insecure bool `yaml:"insecure,omitempty"`
+}
+
+// Nova says how to reach one cloud. All empty: the OS_* environment alone.
+type Nova struct {
+	Cloud      string `yaml:"cloud,omitempty"`
+	CloudsFile string `yaml:"clouds_file,omitempty"`
+	Region     string `yaml:"region,omitempty"`
+	Interface  string `yaml:"interface,omitempty"`
+	// Endpoints and its kin are tried in order before the catalog's address.
+	Endpoints          []string      `yaml:"endpoints,omitempty"`
+	AuthEndpoints      []string      `yaml:"auth_endpoints,omitempty"`
+	PlacementEndpoints []string      `yaml:"placement_endpoints,omitempty"`
+	CA                 string        `yaml:"ca,omitempty"`
+	Timeout            time.Duration `yaml:"timeout,omitempty"`
+}
+
+// Ways to power a recovered host on again.
+const (
+	PowerOnOperator  = "operator"
+	PowerOnAutomatic = "automatic"
+)
+
+// Policy is what the operator decides.
+type Policy struct {
+	// Mode is that of the first start; afterwards `lifeboat arm` sets it.
+	Mode string `yaml:"mode"`
+	// Storage is that of hosts which do not say.
+	Storage           string        `yaml:"storage"`
+	HeartbeatInterval time.Duration `yaml:"heartbeat_interval"`
+	Missed            int           `yaml:"missed"`
+	HoldDown          time.Duration `yaml:"hold_down"`
+	Storm             Storm         `yaml:"storm"`
+	LeaderGrace       time.Duration `yaml:"leader_grace"`
+	// Concurrency is how many recoveries may be open at once.
+	Concurrency int `yaml:"concurrency"`
+	// InFlight is how many evacuations may run at once, PerDestination how many
+	// of them towards one host.
+	InFlight       int           `yaml:"in_flight"`
+	PerDestination int           `yaml:"per_destination"`
+	QuietPeriod    time.Duration `yaml:"quiet_period"`
+	HealthyDelay   time.Duration `yaml:"healthy_delay"`
+	PowerOn        string        `yaml:"power_on"`
+}
+
+// Storm is how many hosts may be dead before it is a question: the smaller of
+// both numbers, and at least one. Count 0 (not given) goes by the cloud's size.
+type Storm struct {
+	Count   int `yaml:"count,omitempty"`
+	Percent int `yaml:"percent"`
+}
+
+// Probe is how a host's addresses are asked for a sign of life, beside ICMP.
+type Probe struct {
+	Ports   []int         `yaml:"ports"`
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Defaults are merged into every host.
+type Defaults struct {
+	BMC BMC `yaml:"bmc,omitempty"`
+}
+
+// Storage of a host's instances. An image-backed instance on anything but
+// shared storage would be rebuilt empty, so it is not moved.
+const (
+	StorageNone   = "none"
+	StorageShared = "shared"
+	StorageVolume = "volume"
+	StorageLocal  = "local"
+)
+
+// Host is one compute host.
+type Host struct {
+	// Name is the host of its nova-compute, exactly as Nova lists it.
+	Name   string `yaml:"name"`
+	Domain string `yaml:"domain,omitempty"`
+	// Addresses by network: management, storage, tenant.
+	Addresses map[string]netip.Addr `yaml:"addresses,omitempty"`
+	// Storage is never empty after ParseController.
+	Storage string `yaml:"storage,omitempty"`
+	// BMC lists the ways to power the host off, in the order to try.
+	BMC []BMC `yaml:"bmc,omitempty"`
+}
+
+// Fencing methods.
+const (
+	MethodIPMI    = "ipmi"
+	MethodRedfish = "redfish"
+)
+
+// BMC is one way to read and command a host's power.
+type BMC struct {
+	Method string `yaml:"method,omitempty"`
+	// Address is IP:port for ipmi (port 623 is added), a URL for redfish.
+	Address  string `yaml:"address,omitempty"`
+	Username string `yaml:"username,omitempty"`
+	Password Secret `yaml:"password,omitempty"`
+	// Budget is how long the method may take before the next one is tried.
+	Budget time.Duration `yaml:"budget,omitempty"`
+
+	// Cipher and Privilege are for ipmi.
+	Cipher    string `yaml:"cipher,omitempty"`
+	Privilege string `yaml:"privilege,omitempty"`
+
+	// The rest is for redfish. System is the @odata.id, needed where a BMC
+	// manages several.
+	System      string `yaml:"system,omitempty"`
+	CA          string `yaml:"ca,omitempty"`
+	Fingerprint string `yaml:"fingerprint,omitempty"`
+	Insecure    bool   `yaml:"insecure,omitempty"`
+}
+
+// Log is how a process logs.
+type Log struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// LoadController reads a controller's file and every secret it refers to. The
+// error, if any, is a Faults with all mistakes.
+func LoadController(path string) (*Controller, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	c, err := ParseController(path, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.LoadSecrets(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ParseController decodes and checks a controller's file; name stands in the
+// messages. It opens no file: passwords are loaded by LoadSecrets.
+func ParseController(name string, data []byte) (*Controller, error) {
+	c := &Controller{
+		Controller: ControllerSelf{DataDir: "/var/lib/lifeboat/controller"},
+		Ring:       ControllerRing{Profile: ProfileDefault},
+		API:        API{Listen: netip.MustParseAddrPort("127.0.0.1:7948")},
+		Policy: Policy{
+			Mode: "observe", Storage: StorageNone,
+			HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
+			Storm: Storm{Percent: 10}, LeaderGrace: 15 * time.Second,
+			Concurrency: 2, InFlight: 10, PerDestination: 5,
+			QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
+			PowerOn: PowerOnOperator,
+		},
+		Probe: Probe{Ports: []int{22}, Timeout: time.Second},
+		Log:   defaultLog(),
+	}
+	d := decode(name, data, c)
+	c.source = d.source
+	if d.readable {
+		c.fill()
+		c.check(d)
+	}
+	return c, d.faults.orNil()
+}
+
+func defaultLog() Log { return Log{Level: "info", Format: "json"} }
+
+// Self is this controller's entry among the peers.
+func (c *Controller) Self() (PeerAddress, bool) {
+	for _, p := range c.Controller.Peers {
+		if p.ID == c.Controller.ID {
+			return p, true
+		}
+	}
+	return PeerAddress{}, false
+}
+
+// fill puts in what follows from other values.
+func (c *Controller) fill() {
+	if self, ok := c.Self(); ok && self.Address.IsValid() {
+		if !c.Peer.Listen.IsValid() {
+			c.Peer.Listen = self.Address
+		}
+		if !c.Ring.Bind.IsValid() {
+			c.Ring.Bind = netip.AddrPortFrom(self.Address.Addr(), 7946)
+		}
+	}
+	if !c.Ring.Advertise.IsValid() && !c.Ring.Bind.Addr().IsUnspecified() {
+		c.Ring.Advertise = c.Ring.Bind
+	}
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
+		if h.Storage == "" {
+			h.Storage = c.Policy.Storage
+		}
+		for j := range h.BMC {
+			h.BMC[j].merge(c.Defaults.BMC)
+		}
+	}
+}
