@@ -28,14 +28,14 @@ func (c *Client) ServerGroups(ctx context.Context) ([]nova.ServerGroup, error) {
 		return nil, err
 	}
 	var all []nova.ServerGroup
-	for offset := 0; ; offset += pageSize {
+	for offset := 0; ; {
 		var page struct {
 			Groups []struct {
-				ID       string   `json:"id"`
-				Name     string   `json:"name"`
-				Policy   string   `json:"policy"`
-				Policies []string `json:"policies"` // before 2.64
-				Members  []nova.ServerID
+				ID       string          `json:"id"`
+				Name     string          `json:"name"`
+				Policy   string          `json:"policy"`
+				Policies []string        `json:"policies"` // before 2.64
+				Members  []nova.ServerID `json:"members"`
 			} `json:"server_groups"`
 		}
 		query := url.Values{"all_projects": {"True"}, "limit": {strconv.Itoa(pageSize)}, "offset": {strconv.Itoa(offset)}}
@@ -52,9 +52,12 @@ func (c *Client) ServerGroups(ctx context.Context) ([]nova.ServerGroup, error) {
 			}
 			all = append(all, nova.ServerGroup{ID: g.ID, Name: g.Name, Policy: g.Policy, Members: g.Members})
 		}
-		if len(page.Groups) < pageSize {
+		// Nova may cap a page below our limit and gives no link: only an empty
+		// page is the end.
+		if len(page.Groups) == 0 {
 			return all, nil
 		}
+		offset += len(page.Groups)
 	}
 }
 
