@@ -51,7 +51,7 @@ func (c *Controller) checkPeers(d *decoder) {
 	d.word("controller.id", self.ID, "this controller's name among the peers, such as ctl1")
 	const peers = "controller.peers"
 	switch n := len(self.Peers); {
-	case d.bad[peers]:
+	case d.faulty(peers):
 	case n == 0:
 		d.fault(peers, "missing: list every controller as {id: ctl1, address: \"10.0.0.11:7947\"}")
 	case self.Single && n != 1:
@@ -100,8 +100,13 @@ func (c *Controller) checkListeners(d *decoder) {
 		}
 		for _, t := range taken {
 			one := s.address.Addr() == t.address.Addr() || s.address.Addr().IsUnspecified() || t.address.Addr().IsUnspecified()
-			if one && s.address.Port() == t.address.Port() && s.address.Port() != 0 {
+			if !one || s.address.Port() != t.address.Port() {
+				continue
+			}
+			if d.given(s.path) {
 				d.fault(s.path, "%s is taken by %s: use another port", s.address, t.path)
+			} else {
+				d.fault(t.path, "%s is taken by %s: use another port", t.address, s.path)
 			}
 		}
 		taken = append(taken, s)
@@ -148,7 +153,7 @@ func (c *Controller) checkPolicy(d *decoder) {
 	d.between("policy.hold_down", p.HoldDown, 0, 5*time.Minute)
 	d.between("policy.quiet_period", p.QuietPeriod, 10*time.Second, time.Hour)
 	d.between("policy.healthy_delay", p.HealthyDelay, 0, 24*time.Hour)
-	if look := time.Duration(p.Missed) * p.HeartbeatInterval; !d.bad["policy.missed"] && p.LeaderGrace < look {
+	if look := time.Duration(p.Missed) * p.HeartbeatInterval; !d.faulty("policy.missed") && p.LeaderGrace < look {
 		d.fault("policy.leader_grace", "%s: a new leader must look for as long as a host takes to be missed, %s", p.LeaderGrace, look)
 	}
 	if at := "policy.storm.count"; p.Storm.Count < 0 {
@@ -167,34 +172,34 @@ func (c *Controller) checkPolicy(d *decoder) {
 			d.fault("policy."+n.path, "%d: use 1 to 1000; to stop all work use `lifeboat freeze`", n.value)
 		}
 	}
-	if p.PerDestination > p.InFlight && !d.bad["policy.in_flight"] {
+	if p.PerDestination > p.InFlight && !d.faulty("policy.in_flight") {
 		d.fault("policy.per_destination", "%d is more than in_flight allows at all (%d)", p.PerDestination, p.InFlight)
 	}
 }
 
 func (d *decoder) word(path, s, want string) bool {
 	switch {
-	case d.bad[path]:
+	case d.faulty(path):
 		return false
 	case s == "":
 		d.fault(path, "missing: give %s", want)
 	case !word.MatchString(s):
-		d.fault(path, "%q does not do: give %s", s, want)
+		d.fault(path, "%q is no such name: give %s", s, want)
 	}
-	return !d.bad[path]
+	return !d.faulty(path)
 }
 
 // name checks a host's name; it is compared with Nova's letter by letter.
 func (d *decoder) name(path, s string) bool {
 	switch {
-	case d.bad[path]:
+	case d.faulty(path):
 		return false
 	case s == "":
 		d.fault(path, "missing: give the Host that `openstack compute service list` shows")
 	case !hostName.MatchString(s):
 		d.fault(path, "%q is no host's name: give the Host that `openstack compute service list` shows", s)
 	}
-	return !d.bad[path]
+	return !d.faulty(path)
 }
 
 // domain checks a failure domain's name; none is allowed.
@@ -226,7 +231,7 @@ func (d *decoder) absolute(path, s string) {
 }
 
 func (d *decoder) oneOf(path, s string, known []string) {
-	if slices.Contains(known, s) || d.bad[path] {
+	if slices.Contains(known, s) || d.faulty(path) {
 		return
 	}
 	if near, ok := nearest(s, known); ok {
@@ -245,7 +250,7 @@ func (d *decoder) between(path string, v, least, most time.Duration) {
 // reachable checks an address that others dial.
 func (d *decoder) reachable(path string, a netip.AddrPort) bool {
 	switch {
-	case d.bad[path]:
+	case d.faulty(path):
 		return false
 	case !a.IsValid():
 		d.fault(path, "missing: give IP:port, such as \"10.0.0.11:7947\"")
@@ -254,13 +259,13 @@ func (d *decoder) reachable(path string, a netip.AddrPort) bool {
 	case a.Port() == 0:
 		d.fault(path, "%s: port 0 is no port that another machine can dial", a)
 	}
-	return !d.bad[path]
+	return !d.faulty(path)
 }
 
 func (d *decoder) ring(bind, advertise netip.AddrPort, profile string) {
 	d.oneOf("ring.profile", profile, []string{ProfileDefault, ProfileFast})
 	switch {
-	case d.bad["ring.bind"]:
+	case d.faulty("ring.bind"):
 	case !bind.IsValid():
 		d.fault("ring.bind", "missing: give this machine's IP:port in the ring, such as \"10.0.0.21:7946\"")
 	case bind.Port() == 0:
@@ -283,14 +288,14 @@ func (d *decoder) log(l Log) {
 func (d *decoder) url(path, raw string) (*url.URL, bool) {
 	u, err := url.Parse(raw)
 	switch {
-	case d.bad[path]:
+	case d.faulty(path):
 		return nil, false
 	case err != nil:
-		d.fault(path, "this is no URL: write such as https://10.0.0.11:8774")
+		d.fault(path, "this is no URL: write such as https://10.0.0.11")
 	case u.User != nil:
 		d.fault(path, "credentials do not stand in an address: remove them (%s)", u.Redacted())
 	case u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
-		d.fault(path, "%q is no URL: write such as https://10.0.0.11:8774", raw)
+		d.fault(path, "%q is no URL: write such as https://10.0.0.11", raw)
 	}
-	return u, !d.bad[path]
+	return u, !d.faulty(path)
 }

@@ -64,7 +64,7 @@ type owner struct {
 
 func (c *Controller) checkHosts(d *decoder) {
 	inv := &inventory{d, map[string]string{}, map[netip.Addr]string{}, map[string]owner{}, 0}
-	if !d.bad["defaults.bmc.address"] && c.Defaults.BMC.Address != "" {
+	if !d.faulty("defaults.bmc.address") && c.Defaults.BMC.Address != "" {
 		d.fault("defaults.bmc.address", "hosts do not share a BMC: give each host its own address")
 	}
 	for _, p := range c.Controller.Peers {
@@ -108,7 +108,9 @@ func (inv *inventory) host(at string, h *Host) {
 	if h.Domain != "" {
 		inv.domains++
 	}
-	d.oneOf(key(at, "storage"), h.Storage, storages)
+	if d.given(key(at, "storage")) {
+		d.oneOf(key(at, "storage"), h.Storage, storages)
+	}
 	addresses := key(at, "addresses")
 	if len(h.Addresses) == 0 {
 		d.fault(addresses, "missing: without an address to ask, its silence proves nothing; give {management: 10.0.0.21}")
@@ -117,7 +119,7 @@ func (inv *inventory) host(at string, h *Host) {
 		path, a := key(addresses, network), h.Addresses[network]
 		d.oneOf(path, network, networks)
 		switch {
-		case d.bad[path]:
+		case d.faulty(path):
 		case !a.IsValid():
 			d.fault(path, "missing: give an IP address, or remove the line")
 		case a.IsUnspecified() || a.IsMulticast():

@@ -240,7 +240,7 @@ func ParseController(name string, data []byte) (*Controller, error) {
 	d := decode(name, data, c)
 	c.source = d.source
 	if d.readable {
-		c.fill()
+		c.fill(d)
 		c.check(d)
 	}
 	return c, d.faults.orNil()
@@ -259,7 +259,10 @@ func (c *Controller) Self() (PeerAddress, bool) {
 }
 
 // fill puts in what follows from other values.
-func (c *Controller) fill() {
+func (c *Controller) fill(d *decoder) {
+	if p := &c.Policy; !d.given("policy.per_destination") {
+		p.PerDestination = min(p.PerDestination, p.InFlight)
+	}
 	if self, ok := c.Self(); ok && self.Address.IsValid() {
 		if !c.Peer.Listen.IsValid() {
 			c.Peer.Listen = self.Address

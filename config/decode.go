@@ -40,13 +40,13 @@ func decode(name string, data []byte, into any) *decoder {
 		return d
 	}
 	var body ast.Node
-	for i, doc := range file.Docs {
+	for _, doc := range file.Docs {
 		if doc.Body == nil || doc.Body.Type() == ast.NullType {
 			continue
 		}
 		if body != nil {
-			d.places[""] = start(file.Docs[i].Body)
-			d.fault("", "a second document: keep one, and remove the line ---")
+			at := start(doc.Body)
+			d.faults = append(d.faults, Fault{name, at.line, at.column, "", "a second document begins here: keep one, and remove the line ---"})
 			return d
 		}
 		body = doc.Body
@@ -74,13 +74,29 @@ func parse(data []byte) (file *ast.File, err error) {
 	return parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 }
 
-// fault notes a mistake, once for each key.
+// fault notes a mistake, once for each key and what is below it.
 func (d *decoder) fault(path, format string, args ...any) {
-	if d.bad[path] {
+	if d.faulty(path) {
 		return
 	}
 	d.bad[path] = true
 	d.faults = append(d.faults, d.source.fault(path, format, args...))
+}
+
+// faulty says that a key, or one around it, has a fault already.
+func (d *decoder) faulty(path string) bool {
+	for ; path != ""; path = above(path) {
+		if d.bad[path] {
+			return true
+		}
+	}
+	return d.bad[""]
+}
+
+// given says that a key stands in the file.
+func (d *decoder) given(path string) bool {
+	_, ok := d.places[path]
+	return ok
 }
 
 func of(t *token.Token) place {
@@ -159,11 +175,13 @@ func (d *decoder) mapping(n ast.Node, into reflect.Value, path string) {
 		if !ok {
 			if near, ok := nearest(name, names); ok {
 				d.fault(at, "unknown key: did you mean %q?", near)
+				d.bad[key(path, near)] = true // not missing as well
 			} else {
 				d.fault(at, "unknown key: use %s", strings.Join(names, ", "))
 			}
 			return
 		}
+		d.note(at, value)
 		d.value(value, into.Field(i), at)
 	})
 }
@@ -171,6 +189,7 @@ func (d *decoder) mapping(n ast.Node, into reflect.Value, path string) {
 func (d *decoder) dictionary(n ast.Node, into reflect.Value, path string) {
 	m := reflect.MakeMap(into.Type())
 	d.pairs(n, path, func(name, at string, value ast.Node) {
+		d.note(at, value)
 		v := reflect.New(into.Type().Elem()).Elem()
 		d.value(value, v, at)
 		m.SetMapIndex(reflect.ValueOf(name), v)
@@ -203,16 +222,20 @@ func (d *decoder) pairs(n ast.Node, path string, each func(name, at string, valu
 			d.fault(at, "only plain words are keys here")
 			continue
 		}
-		value := it.Value()
-		if value == nil {
-			continue
+		if value := it.Value(); value != nil {
+			each(name, at, value)
 		}
-		switch value.(type) {
-		case ast.MapNode, ast.ArrayNode, *ast.NullNode:
-		default:
-			d.places[at] = of(value.GetToken())
+	}
+}
+
+// note moves a key's place to its value, where that is a word on the same line.
+func (d *decoder) note(at string, value ast.Node) {
+	switch value.(type) {
+	case ast.MapNode, ast.ArrayNode, *ast.NullNode:
+	default:
+		if p := of(value.GetToken()); p.line >= d.places[at].line {
+			d.places[at] = p
 		}
-		each(name, at, value)
 	}
 }
 
@@ -301,10 +324,10 @@ func addressPort(s string) (netip.AddrPort, error) {
 	if err == nil {
 		return netip.AddrPortFrom(v.Addr().Unmap(), v.Port()), nil
 	}
-	if a, err := netip.ParseAddr(s); err == nil {
-		return v, fmt.Errorf("%q has no port: write such as %q", s, netip.AddrPortFrom(a, 7947))
+	if _, err := netip.ParseAddr(s); err == nil {
+		return v, fmt.Errorf("%q has no port: write IP:port, of IPv6 [IP]:port", s)
 	}
-	return v, fmt.Errorf("%q is no IP:port, such as \"10.0.0.11:7947\" or \"[fd00::11]:7947\"; names are not resolved, since name service may be gone in an incident", s)
+	return v, fmt.Errorf("%q is no IP:port (of IPv6: [IP]:port); names are not resolved, since name service may be gone in an incident", s)
 }
 
 // fieldsOf gives a struct's keys, and their names in order.

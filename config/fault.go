@@ -71,10 +71,13 @@ func (s source) find(path string) place {
 		if p, ok := s.places[path]; ok {
 			return p
 		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		path = above(path)
 	}
 	return place{1, 1}
 }
+
+// above is the path of what a key stands in.
+func above(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
 
 func (s source) fault(path, format string, args ...any) Fault {
 	p := s.find(path)
@@ -93,6 +96,9 @@ func item(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 // nearest is the known word that was probably meant, if there is one.
 func nearest(word string, known []string) (string, bool) {
+	if len(word) > 64 {
+		return "", false
+	}
 	best, least := "", 1+max(1, len(word)/3)
 	for _, k := range known {
 		if n := distance(strings.ToLower(word), strings.ToLower(k)); n < least {
@@ -102,23 +108,28 @@ func nearest(word string, known []string) (string, bool) {
 	return best, best != ""
 }
 
-// distance is the number of letters to add, drop or change (Levenshtein).
+// distance is the number of letters to add, drop, change or swap with the next
+// one (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
+	for j := range len(b) + 1 {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				change++
 			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			rows[i][j] = min(change, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }
