@@ -116,8 +116,8 @@ func (c *Controller) checkListeners(d *decoder) {
 	if (api.Certificate == "") != (api.Key == "") {
 		d.fault("api", "certificate and key belong together: give both or none")
 	}
-	if api.Listen.IsValid() && !api.Listen.Addr().IsLoopback() && api.Certificate == "" && !api.Insecure {
-		d.fault("api.listen", "%s is reached from other machines, and tokens would travel in clear text: give certificate and key, or say `insecure: true`", api.Listen)
+	if api.Insecure && api.Certificate != "" {
+		d.fault("api.insecure", "true turns off the TLS that certificate and key turn on: remove one of both")
 	}
 }
 

@@ -192,6 +192,22 @@ func TestWordsOfEvacuate(t *testing.T) {
 	}
 }
 
+func TestAPIBeyondLoopbackIsServedByTLS(t *testing.T) {
+	example := string(read(t, deploy+"controller.example.yaml"))
+	for listen, certificate := range map[string]string{
+		`"10.0.0.11:7948"`:                   "/etc/lifeboat/tls/ctl1.pem",
+		`"0.0.0.0:7948"`:                     "/etc/lifeboat/tls/ctl1.pem",
+		`"127.0.0.1:7948"`:                   "",
+		`"[::1]:7948"`:                       "",
+		"\"0.0.0.0:7948\"\n  insecure: true": "",
+	} {
+		c, err := config.ParseController("c", []byte(strings.Replace(example, "\napi:\n", "\napi:\n  listen: "+listen+"\n", 1)))
+		if err != nil || c.API.Certificate != certificate {
+			t.Errorf("%s: %q, %v", listen, c.API.Certificate, err)
+		}
+	}
+}
+
 func TestOneRedfishServiceForManySystems(t *testing.T) {
 	host := func(n, system string) string {
 		return "  - {name: cmp0" + n + ", addresses: {management: 10.0.0.2" + n + "}, bmc: [{method: redfish, address: \"https://10.9.0.1\", system: " + system + "}]}\n"

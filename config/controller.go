@@ -78,11 +78,13 @@ type Peer struct {
 
 // API is where people, the CLI and Prometheus reach this controller.
 type API struct {
-	Listen      netip.AddrPort `yaml:"listen"`
-	TokenFile   string         `yaml:"token_file"`
-	Certificate string         `yaml:"certificate,omitempty"`
-	Key         string         `yaml:"key,omitempty"`
-	// Insecure allows an address beyond loopback without TLS.
+	Listen    netip.AddrPort `yaml:"listen"`
+	TokenFile string         `yaml:"token_file"`
+	// Certificate and Key turn TLS on. Beyond loopback it is always on, with
+	// those of TLS unless given here.
+	Certificate string `yaml:"certificate,omitempty"`
+	Key         string `yaml:"key,omitempty"`
+	// Insecure turns it off beyond loopback too.
 	Insecure bool `yaml:"insecure,omitempty"`
 }
 
@@ -270,6 +272,9 @@ func (c *Controller) fill(d *decoder) {
 		if !c.Ring.Bind.IsValid() {
 			c.Ring.Bind = netip.AddrPortFrom(self.Address.Addr(), 7946)
 		}
+	}
+	if a := &c.API; a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && !a.Insecure && a.Certificate == "" && a.Key == "" {
+		a.Certificate, a.Key = c.TLS.Certificate, c.TLS.Key
 	}
 	if !c.Ring.Advertise.IsValid() && !c.Ring.Bind.Addr().IsUnspecified() {
 		c.Ring.Advertise = c.Ring.Bind
