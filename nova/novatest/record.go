@@ -70,10 +70,11 @@ func (c *Cloud) inspect(why string) {
 
 // Request is one request that reached the cloud.
 type Request struct {
-	At     time.Time
-	Method string
-	Path   string // with its query, without the service's prefix
-	Body   string
+	At      time.Time
+	Method  string
+	Path    string // with its query, without the service's prefix
+	Version string // the microversion asked for, "compute 2.53"
+	Body    string
 }
 
 // Requests is every request so far but logins' bodies, oldest first.

@@ -1,9 +1,15 @@
 package rest
 
 import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/nova"
 	"github.com/lifeboat-ha/lifeboat/nova/novatest"
 )
 
@@ -46,3 +52,86 @@ func connected(t *testing.T, o novatest.Options, change ...func(*Options)) (*nov
 	t.Cleanup(func() { _ = client.Close() })
 	return cloud, client
 }
+
+// world is one emulated cloud with three hosts, a client, and virtual time.
+type world struct {
+	*testing.T
+	cloud  *novatest.Cloud
+	client *Client
+}
+
+func in(t *testing.T, o novatest.Options, f func(w world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := connected(t, o)
+		for _, h := range []nova.HostName{"cmp01", "cmp02", "cmp03"} {
+			cloud.AddHost(h)
+		}
+		f(world{T: t, cloud: cloud, client: client})
+	})
+}
+
+// kill cuts the power of a host and tells Nova.
+func (w world) kill(host nova.HostName) {
+	w.Helper()
+	w.cloud.PowerOff(host)
+	w.update(host, nova.ServiceUpdate{Disabled: new(true), DisabledReason: "lifeboat:1", ForcedDown: new(true)})
+}
+
+func (w world) update(host nova.HostName, u nova.ServiceUpdate) nova.Service {
+	w.Helper()
+	s, err := w.client.Service(w.Context(), host)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if s, err = w.client.UpdateService(w.Context(), s.ID, u); err != nil {
+		w.Fatal(err)
+	}
+	return s
+}
+
+func (w world) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(w.Context(), d)
+	w.Cleanup(cancel)
+	return ctx
+}
+
+// seen lists "METHOD path [version] body" of the requests whose line holds part.
+func seen(cloud *novatest.Cloud, part string) []string {
+	var lines []string
+	for _, r := range cloud.Requests() {
+		line := r.Method + " " + r.Path + " [" + r.Version + "] " + r.Body
+		if strings.Contains(line, part) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func wantFault(t *testing.T, err error, fault nova.Fault, parts ...string) {
+	t.Helper()
+	if nova.FaultOf(err) != fault {
+		t.Errorf("fault %q, want %q: %v", nova.FaultOf(err), fault, err)
+		return
+	}
+	for _, part := range parts {
+		if err != nil && !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in: %v", part, err)
+		}
+	}
+}
+
+// byHost sends each request to the transport of its host.
+type byHost map[string]http.RoundTripper
+
+func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) {
+	if rt := b[r.URL.Host]; rt != nil {
+		return rt.RoundTrip(r)
+	}
+	return nil, errors.New("no such host: " + r.URL.Host)
+}
+
+// roundTrip makes a function a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
