@@ -75,6 +75,7 @@ func (c *Controller) checkHosts(d *decoder) {
 	}
 	// BMCs come after all hosts, so that each is held against every address.
 	for i := range c.Hosts {
+		inv.budgets(key(item("hosts", i), "bmc"), c.Hosts[i].BMC)
 		for j := range c.Hosts[i].BMC {
 			inv.bmc(item(key(item("hosts", i), "bmc"), j), c.Hosts[i].Name, &c.Hosts[i].BMC[j])
 		}
@@ -137,7 +138,7 @@ func (inv *inventory) host(at string, h *Host) {
 func (inv *inventory) bmc(at, host string, b *BMC) {
 	d := inv.d
 	d.oneOf(key(at, "method"), b.Method, []string{MethodIPMI, MethodRedfish})
-	d.between(key(at, "budget"), b.Budget, 2*time.Second, 5*time.Minute)
+	d.between(key(at, "budget"), b.Budget, 2*time.Second, fenceTime)
 	if b.Username == "" {
 		d.fault(key(at, "username"), "missing: give the BMC's user here or under defaults.bmc")
 	}
@@ -147,6 +148,20 @@ func (inv *inventory) bmc(at, host string, b *BMC) {
 		inv.ipmi(at, host, b)
 	case MethodRedfish:
 		inv.redfish(at, host, b)
+	}
+}
+
+// fenceTime is what a recovery's step of fencing has, less its own slack
+// (evacuate.StepFence): a chain must have come to its end by then.
+const fenceTime = 80 * time.Second
+
+func (inv *inventory) budgets(at string, chain []BMC) {
+	var sum time.Duration
+	for _, b := range chain {
+		sum += b.Budget
+	}
+	if len(chain) > 0 && sum > fenceTime {
+		inv.d.fault(at, "the budgets add up to %s, and fencing has %s for all methods together: shorten them", sum, fenceTime)
 	}
 }
 

@@ -1,0 +1,77 @@
+# Every target only calls the Go tool, or a tool that test/tools pins. A fresh
+# Debian 12 with Go, make and a C compiler runs build, test, demo and lint.
+
+GO      ?= go
+# What runs the suites: `make test GOTEST='go test -json'` for machines.
+GOTEST  ?= $(GO) test
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# How much runs at once: the lab shares two cores with what it measures.
+JOBS    ?= 2
+FUZZ    ?= 60s
+
+TOOL    := $(GO) tool -modfile=test/tools/go.mod
+BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+.PHONY: all build test vet lint vulnerabilities rules units demo contract lab bench fuzz nightly packages clean
+
+all: build test
+
+build: # the three programs, static, into bin/
+	$(BUILD) -o bin/ ./cmd/...
+
+test: vet # vet, then every test that needs no root and no lab, with the race detector; the floor plan too
+	$(GOTEST) -race -p $(JOBS) -timeout 10m ./...
+
+vet:
+	$(GO) vet -p $(JOBS) ./...
+	$(GO) vet -p $(JOBS) -tags 'lab contract' ./test/...
+
+lint: # golangci-lint, as test/tools pins it
+	$(TOOL) golangci-lint run
+	$(TOOL) golangci-lint fmt --diff
+
+vulnerabilities: # exit code 3: found; 2: the database could not be asked, nothing was checked
+	@out=$$($(TOOL) govulncheck ./... 2>&1); code=$$?; printf '%s\n' "$$out"; \
+	case "$$code,$$out" in \
+	0,*) ;; \
+	*'dial tcp'* | *'no such host'* | *'Forbidden'* | *'fetching vulnerabilities'* | *'vulnerability database'*) \
+		echo 'NOT CHECKED: the vulnerability database cannot be reached from here'; exit 2 ;; \
+	*) exit 3 ;; \
+	esac
+
+rules: # the alert rules, with promtool (Debian: prometheus)
+	promtool check rules deploy/prometheus/lifeboat.rules.yml
+	promtool test rules deploy/prometheus/lifeboat.rules.test.yml
+
+units: # the systemd units
+	.ci/units
+
+demo: # a small cloud in this process: a host dies and is recovered
+	$(BUILD) -o bin/lifeboat ./cmd/lifeboat
+	bin/lifeboat demo
+
+contract: # the adapters against the real thing; what is not given is skipped, and .ci/run counts that
+	$(GOTEST) -tags contract -count=1 -p 1 -timeout 20m ./test/contract/...
+
+lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
+	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
+
+bench: # the benchmarks beside the code
+	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
+
+fuzz: # each fuzz test for FUZZ, one after the other
+	@set -e; for package in $$($(GO) list ./...); do \
+		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ) -parallel $(JOBS) $$package; \
+		done; \
+	done
+
+nightly: test lint rules units fuzz contract # all of it, the whole lab last: hours
+	$(GOTEST) -tags lab -count=1 -timeout 6h ./test/lab/...
+
+packages: build # .deb and .rpm, into bin/, where deploy/package describes them
+	@for file in deploy/package/*.yaml; do for kind in deb rpm; do \
+		VERSION=$(VERSION) $(TOOL) nfpm package --config $$file --packager $$kind --target bin/ || exit 1; done; done
+
+clean:
+	rm -rf bin
