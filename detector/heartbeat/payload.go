@@ -1,0 +1,242 @@
+package heartbeat
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+const (
+	flagLeaving = 1 << iota
+	flagStalled
+)
+
+// reservedForDead is the part of a heartbeat that long lists of sensors cannot
+// take from the list of the dead.
+const reservedForDead = 400
+
+// putHeartbeat writes what fits into room. The dead come first, in their
+// order; then the sensors by name, and whatever does not fit is left out.
+func putHeartbeat(hb detector.Heartbeat, room int) (payload []byte, omitted int) {
+	var w writer
+	var flags byte
+	if hb.Leaving {
+		flags |= flagLeaving
+	}
+	if hb.Ring.Stalled {
+		flags |= flagStalled
+	}
+	w.byte(flags)
+	w.text(hb.Boot)
+	w.number(uint64(max(hb.Ring.Score, 0)))
+	w.number(uint64(max(hb.Ring.Alive, 0)))
+	w.number(uint64(max(hb.Ring.Known, 0)))
+
+	// Each list has its count before it: one byte, as both stay below 128.
+	var dead writer
+	n, left := 0, min(room-len(w.b)-2, reservedForDead)
+	for _, h := range hb.Ring.Dead {
+		if n == detector.MaxDead || len(dead.b)+1+len(h) > left || len(h) > maxHost {
+			omitted++
+			continue
+		}
+		dead.text(string(h))
+		n++
+	}
+	w.number(uint64(n))
+	w.b = append(w.b, dead.b...)
+
+	var sensors writer
+	n, left = 0, room-len(w.b)-1
+	for _, name := range slices.Sorted(maps.Keys(hb.Sensors)) {
+		value := hb.Sensors[name]
+		if n == 127 || len(name) > 255 || len(value) > 255 || len(sensors.b)+2+len(name)+len(value) > left {
+			omitted++
+			continue
+		}
+		sensors.text(name)
+		sensors.text(value)
+		n++
+	}
+	w.number(uint64(n))
+	return append(w.b, sensors.b...), omitted
+}
+
+// A newer sender may write more behind what is read here: it is passed over.
+func getHeartbeat(d datagram) (detector.Heartbeat, bool) {
+	r := reader{b: d.payload}
+	flags := r.byte()
+	hb := detector.Heartbeat{
+		Host: nova.HostName(d.from), Start: d.start, Seq: d.seq,
+		Leaving: flags&flagLeaving != 0, Boot: r.text(maxID),
+	}
+	hb.Ring.Stalled = flags&flagStalled != 0
+	hb.Ring.Score = small(&r)
+	hb.Ring.Alive = small(&r)
+	hb.Ring.Known = small(&r)
+	for range r.count() {
+		hb.Ring.Dead = append(hb.Ring.Dead, nova.HostName(r.text(maxHost)))
+	}
+	if n := r.count(); n > 0 {
+		hb.Sensors = make(map[string]string, n)
+		for range n {
+			name := r.text(255)
+			hb.Sensors[name] = r.text(255)
+		}
+	}
+	return hb, !r.bad && len(hb.Ring.Dead) <= detector.MaxDead
+}
+
+func small(r *reader) int {
+	n := r.number()
+	if n > 1<<20 {
+		r.bad = true
+	}
+	return int(min(n, 1<<20))
+}
+
+type ack struct {
+	Status
+	leaving bool // the acknowledged heartbeat announced a stop
+}
+
+func putAck(a ack) []byte {
+	var w writer
+	var flags byte
+	if a.leaving {
+		flags |= flagLeaving
+	}
+	w.byte(flags)
+	w.text(a.Leader)
+	w.number(a.Term)
+	w.number(a.Roster)
+	return w.b
+}
+
+func getAck(payload []byte) (ack, bool) {
+	r := reader{b: payload}
+	flags := r.byte()
+	a := ack{leaving: flags&flagLeaving != 0}
+	a.Leader = r.text(maxID)
+	a.Term = r.number()
+	a.Roster = r.number()
+	return a, !r.bad
+}
+
+func putOrder(id uint64, o Order) []byte {
+	var w writer
+	w.number(id)
+	w.text(string(o.Host))
+	w.number(uint64(len(o.Addresses)))
+	for _, a := range o.Addresses {
+		w.text(a.Network)
+		raw := a.Addr.Unmap().AsSlice()
+		w.text(string(raw))
+	}
+	w.number(uint64(len(o.Ports)))
+	for _, p := range o.Ports {
+		w.number(uint64(p))
+	}
+	return w.b
+}
+
+func getOrder(payload []byte) (id uint64, o Order, ok bool) {
+	r := reader{b: payload}
+	id = r.number()
+	o.Host = nova.HostName(r.text(maxHost))
+	n := r.count()
+	if n > MaxOrderAddresses {
+		return 0, Order{}, false
+	}
+	for range n {
+		a := Address{Network: r.text(maxID)}
+		addr, fits := netip.AddrFromSlice([]byte(r.text(16)))
+		if !fits {
+			return 0, Order{}, false
+		}
+		a.Addr = addr.Unmap()
+		o.Addresses = append(o.Addresses, a)
+	}
+	n = r.count()
+	if n > MaxOrderPorts {
+		return 0, Order{}, false
+	}
+	for range n {
+		p := r.number()
+		if p == 0 || p > 65535 {
+			return 0, Order{}, false
+		}
+		o.Ports = append(o.Ports, uint16(p))
+	}
+	return id, o, !r.bad && o.Host != "" && len(o.Addresses) > 0
+}
+
+// The order of these lists is the wire's: append only.
+var (
+	answers = []detector.Answer{detector.Failed, detector.Silent, detector.Answered}
+	kinds   = []string{detector.ProbeICMP, detector.ProbeTCP, detector.ProbeNeighbour}
+)
+
+// maxDetail cuts a probe's detail.
+const maxDetail = 80
+
+// putResults writes one or more payloads of at most room bytes, each of which
+// stands alone: a lost one costs its own probes only.
+func putResults(id uint64, probes []detector.Probe, now time.Time, room int) [][]byte {
+	var all [][]byte
+	var w writer
+	begin := func() { w = writer{}; w.number(id) }
+	begin()
+	empty := len(w.b)
+	for _, p := range probes {
+		a, k := slices.Index(answers, p.Answer), slices.Index(kinds, p.Kind)
+		if a < 0 || k < 0 || len(p.Network) > maxID {
+			continue
+		}
+		var one writer
+		one.byte(byte(k))
+		one.byte(byte(a))
+		one.text(p.Network)
+		one.number(uint64(max(now.Sub(p.Began), 0) / time.Millisecond))
+		one.text(p.Detail[:min(len(p.Detail), maxDetail)])
+		if len(w.b)+len(one.b) > room && len(w.b) > empty {
+			all = append(all, w.b)
+			begin()
+		}
+		w.b = append(w.b, one.b...)
+	}
+	if len(w.b) > empty {
+		all = append(all, w.b)
+	}
+	return all
+}
+
+type result struct {
+	detector.Probe
+	age time.Duration
+}
+
+// maxAge is beyond what any probe takes; an older result is nonsense.
+const maxAge = time.Minute
+
+func getResults(payload []byte) (id uint64, results []result, ok bool) {
+	r := reader{b: payload}
+	id = r.number()
+	for len(r.b) > 0 && !r.bad {
+		k, a := int(r.byte()), int(r.byte())
+		var res result
+		res.Network = r.text(maxID)
+		age := r.number()
+		res.Detail = r.text(maxDetail)
+		if r.bad || k >= len(kinds) || a >= len(answers) || age > uint64(maxAge/time.Millisecond) {
+			return 0, nil, false
+		}
+		res.Kind, res.Answer, res.age = kinds[k], answers[a], time.Duration(age)*time.Millisecond
+		results = append(results, res)
+	}
+	return id, results, !r.bad
+}
