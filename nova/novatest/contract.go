@@ -29,6 +29,7 @@ type (
 	Writes interface {
 		UpdateService(ctx context.Context, id string, u nova.ServiceUpdate) (nova.Service, error)
 		Evacuate(ctx context.Context, id nova.ServerID) (requestID string, err error)
+		Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
 	}
 )
 
@@ -68,6 +69,8 @@ func Contract(t *testing.T, h Harness) {
 	h.Run(t, "refusals", h.refusals)
 	servers := h.Boot(t, h.Source, 3)
 	h.Run(t, "servers", func(t *testing.T) { h.servers(t, servers) })
+	h.Run(t, "stall", h.stall)
+	h.Run(t, "no host", func(t *testing.T) { h.noHost(t, servers[0]) })
 	h.Run(t, "evacuation", func(t *testing.T) { h.evacuation(t, servers) })
 	h.Run(t, "return", func(t *testing.T) { h.comesBack(t, servers) })
 }

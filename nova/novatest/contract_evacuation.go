@@ -1,9 +1,11 @@
 package novatest
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -40,6 +42,14 @@ func (h Harness) servers(t *testing.T, want []nova.ServerID) {
 			t.Errorf("host %s is missing among all hosts", host)
 		}
 	}
+	last := want[len(want)-1]
+	if _, err := h.API.Stop(h.ctx(t), last); err != nil {
+		t.Fatal(err)
+	}
+	h.wait(t, "a stopped server", func() bool {
+		s, err := h.API.Server(h.ctx(t), last)
+		return err == nil && s.VMState == nova.VMStopped && s.TaskState == "" && s.PowerState == nova.PowerShutdown
+	})
 	if none, err := h.API.Servers(h.ctx(t), "no-such-host"); nova.FaultOf(err) != nova.FaultNotFound {
 		t.Errorf("the servers of a host that is not there: %v, %v", none, err)
 	}
@@ -60,13 +70,57 @@ func (h Harness) row(t *testing.T, id nova.ServerID) (nova.Migration, bool) {
 	return last, last.UUID != ""
 }
 
-func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
+// stall: the host has just died and Nova does not know. Disabling it alone
+// takes effect and does not answer; forced down with it, it answers.
+func (h Harness) stall(t *testing.T) {
 	h.Kill(t, h.Source)
 	id := h.service(t, h.Source).ID
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	_, err := h.API.UpdateService(ctx, id, nova.ServiceUpdate{Disabled: new(true), DisabledReason: "lifeboat:contract"})
+	if nova.FaultOf(err) != nova.FaultTimeout || nova.FaultOf(err).Definite() {
+		t.Errorf("disabling a freshly dead host: %v", err)
+	}
+	if s := h.service(t, h.Source); !s.Disabled || s.DisabledReason != "lifeboat:contract" || s.State != nova.StateUp {
+		t.Errorf("without an answer, but in effect: %+v", s)
+	}
 	s := h.put(t, id, nova.ServiceUpdate{Disabled: new(true), DisabledReason: "lifeboat:contract", ForcedDown: new(true)})
 	if s.State != nova.StateDown {
 		t.Fatalf("forced down reads as %+v", s)
 	}
+}
+
+// noHost: with every other host disabled the row ends in error and the server
+// in ERROR, still on its host; it may be evacuated again.
+func (h Harness) noHost(t *testing.T, server nova.ServerID) {
+	for _, other := range h.Others {
+		h.put(t, h.service(t, other).ID, nova.ServiceUpdate{Disabled: new(true), DisabledReason: "lifeboat:contract"})
+	}
+	if _, err := h.API.Evacuate(h.ctx(t), server); err != nil {
+		t.Fatal(err)
+	}
+	h.wait(t, "a row in error", func() bool {
+		m, _ := h.row(t, server)
+		return m.Status == nova.MigrationError
+	})
+	h.wait(t, "a server in ERROR", func() bool {
+		s, err := h.API.Server(h.ctx(t), server)
+		return err == nil && s.VMState == nova.VMError && s.TaskState == "" && s.Host == h.Source && strings.Contains(s.Fault, "No valid host")
+	})
+	for _, other := range h.Others {
+		h.put(t, h.service(t, other).ID, nova.ServiceUpdate{Disabled: new(false)})
+	}
+	for _, other := range h.Others {
+		h.wait(t, "trait of "+string(other), func() bool {
+			on, err := h.API.ComputeStatusDisabled(h.ctx(t), other)
+			return h.NoPlacement || (err == nil && !on)
+		})
+	}
+}
+
+// evacuation moves them all. The first one was tried before; the last one was
+// stopped and must stay so.
+func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 	requests := map[nova.ServerID]string{}
 	for _, server := range servers {
 		requestID, err := h.API.Evacuate(h.ctx(t), server)
@@ -78,7 +132,7 @@ func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 			t.Errorf("right after the POST the row is %+v", m)
 		}
 	}
-	for _, server := range servers {
+	for i, server := range servers {
 		h.wait(t, "evacuation of "+string(server), func() bool {
 			m, _ := h.row(t, server)
 			if m.Status.Terminal() && m.Status != nova.MigrationDone {
@@ -87,14 +141,18 @@ func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 			return m.Status == nova.MigrationDone
 		})
 		m, _ := h.row(t, server)
+		state := nova.VMActive
+		if i == len(servers)-1 {
+			state = nova.VMStopped
+		}
 		got, err := h.API.Server(h.ctx(t), server)
-		if err != nil || got.Host == h.Source || got.Host != m.Dest || got.VMState != nova.VMActive || got.TaskState != "" {
+		if err != nil || got.Host == h.Source || got.Host != m.Dest || got.VMState != state || got.TaskState != "" {
 			t.Errorf("after done: %+v, %v; row %+v", got, err, m)
 		}
 		if m.UpdatedAt.IsZero() {
 			t.Error("a row that is done was never updated")
 		}
-		h.loggedAs(t, server, requests[server])
+		h.loggedAs(t, server, requests[server], map[bool]int{true: 2, false: 1}[i == 0])
 	}
 	if left, err := h.API.Servers(h.ctx(t), h.Source); err != nil || len(left) != 0 {
 		t.Errorf("left on the source: %v, %v", left, err)
@@ -103,23 +161,20 @@ func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 
 // loggedAs: the request id that the POST returned is the one in Nova's action
 // log. This is how a POST without an answer is found again.
-func (h Harness) loggedAs(t *testing.T, server nova.ServerID, requestID string) {
+func (h Harness) loggedAs(t *testing.T, server nova.ServerID, requestID string, times int) {
 	t.Helper()
 	actions, err := h.API.Actions(h.ctx(t), server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
+	var log []nova.InstanceAction
 	for _, a := range actions {
 		if a.Action == "evacuate" {
-			n++
-			if a.RequestID != requestID || a.StartedAt.IsZero() {
-				t.Errorf("the log has %+v, the POST returned %s", a, requestID)
-			}
+			log = append(log, a)
 		}
 	}
-	if n != 1 {
-		t.Errorf("%d evacuate actions in the log, want 1: %+v", n, actions)
+	if len(log) != times || log[0].RequestID != requestID || log[0].StartedAt.IsZero() {
+		t.Errorf("the log has %+v, newest first; want %d, the newest %s", log, times, requestID)
 	}
 }
 

@@ -21,7 +21,7 @@ func (c *Cloud) SetControl(binary string, up bool) {
 			pending := c.pending
 			c.pending = nil
 			for _, work := range pending {
-				c.after(c.opts.Schedule, work)
+				c.after(c.opts.Schedule/2, work)
 			}
 		}
 	})

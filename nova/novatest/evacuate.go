@@ -44,7 +44,7 @@ func (c *Cloud) cast(work func()) {
 	case !c.control[nova.Conductor].up:
 		c.pending = append(c.pending, work)
 	default:
-		c.after(c.opts.Schedule, work)
+		c.after(c.opts.Schedule/2, work)
 	}
 }
 
@@ -70,7 +70,9 @@ func (c *Cloud) conduct(s *server) {
 		return
 	}
 	r.dest.claims[s.id] = true
-	c.rpc(r.dest, r.claim)
+	// The row stays accepted until the destination has it: of two requests that
+	// come close together both find the same one.
+	c.after(c.opts.Schedule/2, func() { c.rpc(r.dest, r.claim) })
 }
 
 // rebuild is one evacuation at its destination: compute/manager.py,

@@ -236,8 +236,11 @@ func (c *Cloud) on(h *host, work func()) {
 }
 
 // initHost is compute/manager.py, init_host: _destroy_evacuated_instances for
-// one row of each instance (it builds a dict by instance, so of several rows
-// only the last becomes completed), then _init_instance for the rest.
+// one row of each instance, then _init_instance for the rest. Nova keeps the
+// rows in a dict by instance, so of several only the last becomes completed:
+// an older `done` row goes on to forbid un-forcing the host, and an older
+// `accepted` one destroys the instance here at the *next* start even if it has
+// lawfully returned meanwhile (both seen on Nova 26.2.2).
 func (c *Cloud) initHost(h *host) {
 	rows := map[string]*migration{}
 	for _, m := range c.migrations {
