@@ -276,6 +276,9 @@ func (inv *inventory) claim(path, host string, a netip.AddrPort, system string) 
 	case !taken:
 		inv.bmcs[id] = owner{host, system}
 	case before.host == host:
+		if system == "" { // a method that cannot tell systems apart has the whole BMC
+			inv.bmcs[id] = owner{host, ""}
+		}
 	case system == "" || before.system == "":
 		inv.d.fault(path, "%s is the BMC of host %q too: each host needs its own, or, on one Redfish service, a `system` of its own", a, before.host)
 	default:

@@ -221,6 +221,13 @@ func TestOneRedfishServiceForManySystems(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "host \"cmp02\" too") {
 		t.Error(err)
 	}
+	// IPMI on the same BMC does not know its systems: it would power one of them,
+	// or all.
+	ipmi := strings.Replace(host("1", "/redfish/v1/Systems/1"), "}]}", "}, {method: ipmi, address: \"10.9.0.1\"}]}", 1)
+	err = parse("controller", "c", []byte(data+ipmi+host("2", "/redfish/v1/Systems/2")))
+	if err == nil || !strings.Contains(err.Error(), "host \"cmp01\" too") {
+		t.Error(err)
+	}
 }
 
 func FuzzParse(f *testing.F) {
