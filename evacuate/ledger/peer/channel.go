@@ -57,7 +57,7 @@ type Channel struct {
 	rafts      *counter
 	quiet      *quiet
 
-	ctx     context.Context // ends handshakes
+	done    <-chan struct{} // closed by stop, when Close begins
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
@@ -93,9 +93,10 @@ func Listen(o Options) (*Channel, error) {
 		rafts:      newCounter(1<<20, limits.RaftPerPeer),
 		quiet:      &quiet{now: o.Now, last: map[string]time.Time{}},
 		clients:    map[string]*http.Client{}}
-	c.ctx, c.stop = context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
+	c.done, c.stop = ctx.Done(), stop
 	c.server = c.newServer()
-	c.running.Go(c.accept)
+	c.running.Go(func() { c.accept(ctx) })
 	c.running.Go(func() {
 		if err := c.server.Serve(c.http); !errors.Is(err, http.ErrServerClosed) {
 			c.log.Error("peer: serving ended", "reason", err)
@@ -137,11 +138,11 @@ func checkOwn(o Options) error {
 // Addr is where the port is open.
 func (c *Channel) Addr() net.Addr { return c.listener.Addr() }
 
-func (c *Channel) accept() {
+func (c *Channel) accept(ctx context.Context) {
 	delay := time.Duration(0)
 	for {
 		raw, err := c.listener.Accept()
-		if errors.Is(err, net.ErrClosed) || c.ctx.Err() != nil {
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
 			return
 		}
 		if err != nil { // out of files, mostly
@@ -149,7 +150,7 @@ func (c *Channel) accept() {
 			c.warn("", "a connection was not accepted", err)
 			select {
 			case <-time.After(delay):
-			case <-c.ctx.Done():
+			case <-ctx.Done():
 			}
 			continue
 		}
@@ -162,13 +163,13 @@ func (c *Channel) accept() {
 			continue
 		}
 		under := &conn{Conn: raw, now: c.opts.Now, release: release}
-		c.running.Go(func() { c.handshake(under, key) })
+		c.running.Go(func() { c.handshake(ctx, under, key) })
 	}
 }
 
 // handshake finds out who and what for, and hands the connection on.
-func (c *Channel) handshake(under *conn, key string) {
-	ctx, cancel := context.WithTimeout(c.ctx, c.limits.HandshakeTimeout)
+func (c *Channel) handshake(ctx context.Context, under *conn, key string) {
+	ctx, cancel := context.WithTimeout(ctx, c.limits.HandshakeTimeout)
 	defer cancel()
 	secure := tls.Server(under, c.serverTLS())
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -202,7 +203,7 @@ func (c *Channel) handshake(under *conn, key string) {
 	}
 	under.hold(release)
 	under.stall.Store(int64(c.limits.WriteTimeout))
-	c.http.put(c.ctx, secure)
+	c.http.put(ctx, secure)
 }
 
 func (c *Channel) serverTLS() *tls.Config {
@@ -275,8 +276,10 @@ func (c *Channel) Shutdown(ctx context.Context) error {
 
 // warn says the same about the same address once a minute.
 func (c *Channel) warn(key, msg string, err error) {
-	if c.ctx.Err() != nil {
+	select {
+	case <-c.done:
 		return
+	default:
 	}
 	level := slog.LevelWarn
 	if c.quiet.repeated(key + msg) {
@@ -286,7 +289,7 @@ func (c *Channel) warn(key, msg string, err error) {
 	if err != nil {
 		args = append(args, "reason", err)
 	}
-	c.log.Log(c.ctx, level, "peer: "+msg, args...)
+	c.log.Log(context.Background(), level, "peer: "+msg, args...)
 }
 
 type quiet struct {

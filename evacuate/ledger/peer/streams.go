@@ -113,7 +113,7 @@ func (s *StreamLayer) Close() error {
 
 // Dial connects to the controller id and makes sure that it is the one.
 func (s *StreamLayer) Dial(id, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(s.channel.ctx, timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return dial(ctx, s.channel.clientTLS(id, ProtoRaft), address)
 }
