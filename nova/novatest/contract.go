@@ -2,6 +2,7 @@ package novatest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -212,7 +213,7 @@ func (h Harness) refusals(t *testing.T) {
 		{"show a server that is not there", showNobody, nova.FaultNotFound, 404, nobody},
 		{"actions of a server that is not there", actionsNobody, nova.FaultNotFound, 404, nobody},
 	} {
-		e, ok := row.err.(*nova.Error)
+		e, ok := errors.AsType[*nova.Error](row.err)
 		if !ok || e.Fault != row.fault || e.Status != row.status || !strings.Contains(e.Error(), row.text) {
 			t.Errorf("%s: %v", row.what, row.err)
 		} else if row.status != 0 && !strings.HasPrefix(e.RequestID, "req-") {

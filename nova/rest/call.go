@@ -138,14 +138,14 @@ func (c *Client) send(ctx context.Context, base string, r request) (answer, *nov
 	return a, nil
 }
 
-// observe reports the end of a call. A typed nil error is a success.
-func (c *Client) observe(name string, began time.Time, err error) {
+// observe reports the end of a call.
+func (c *Client) observe(call string, began time.Time, err *nova.Error) {
 	if c.opts.Observe == nil {
 		return
 	}
-	fault := nova.Fault("")
-	if e, ok := err.(*nova.Error); !ok || e != nil {
-		fault = nova.FaultOf(err)
+	word := "ok"
+	if err != nil {
+		word = string(err.Fault)
 	}
-	c.opts.Observe(name, c.now().Sub(began), string(fault))
+	c.opts.Observe(call, word, c.now().Sub(began))
 }

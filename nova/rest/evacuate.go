@@ -67,13 +67,13 @@ func (c *Client) act(ctx context.Context, name, doing string, id nova.ServerID, 
 // unsentWrite is the error of a write that never came to be sent because a
 // read before it failed, whatever that read's own fault was.
 func unsentWrite(doing string, err error) error {
-	e, ok := err.(*nova.Error)
-	if !ok {
+	e := fault(err)
+	if e == nil {
 		return err
 	}
-	fault := nova.FaultUnsent
+	kind := nova.FaultUnsent
 	if e.Fault.Definite() {
-		fault = e.Fault
+		kind = e.Fault
 	}
-	return &nova.Error{Doing: doing, Fault: fault, Status: e.Status, RequestID: e.RequestID, Err: e}
+	return &nova.Error{Doing: doing, Fault: kind, Status: e.Status, RequestID: e.RequestID, Err: e}
 }

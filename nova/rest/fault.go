@@ -144,3 +144,9 @@ func refuse(doing, why string) error {
 func unknown(doing, why string) error {
 	return &nova.Error{Doing: doing, Fault: nova.FaultUnknown, Err: errors.New(why)}
 }
+
+// fault finds our own error in err, nil if it is another's.
+func fault(err error) *nova.Error {
+	e, _ := errors.AsType[*nova.Error](err)
+	return e
+}

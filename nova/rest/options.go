@@ -38,9 +38,10 @@ type Options struct {
 	// Transport replaces the network, for tests and simulations.
 	Transport http.RoundTripper `yaml:"-"`
 	Log       *slog.Logger      `yaml:"-"`
-	// Observe, if set, hears of every call's end: its name, how long it took
-	// and its fault ("" for success).
-	Observe func(call string, took time.Duration, fault string) `yaml:"-"`
+	// Observe, if set, hears of the end of every call, for metrics: its name,
+	// its fault ("ok" for none; both are words of ours, so few), how long it
+	// took with all endpoints that did not answer.
+	Observe func(call, fault string, took time.Duration) `yaml:"-"`
 }
 
 // Default is a usable set of options but for the clock.

@@ -148,7 +148,7 @@ func (c *Client) listServers(ctx context.Context, doing string, filter url.Value
 	filter.Set("limit", strconv.Itoa(pageSize))
 	for try := 1; ; try++ {
 		rows, err := c.pageServers(ctx, doing, v.servers, filter)
-		if e, ok := err.(*nova.Error); ok && e.Status == 400 && strings.Contains(e.Error(), "marker") && try < maxRelists {
+		if e := fault(err); e != nil && e.Status == 400 && strings.Contains(e.Error(), "marker") && try < maxRelists {
 			filter.Del("marker")
 			continue
 		}

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -135,3 +136,13 @@ func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answerWith(status int, body string) *http.Response {
+	return &http.Response{
+		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}, "X-Openstack-Request-Id": {"req-canned"}},
+		Body:   io.NopCloser(strings.NewReader(body)),
+	}
+}
+
+func clock() time.Time { return time.Now() }

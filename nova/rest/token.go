@@ -114,7 +114,7 @@ func (c *Client) login(ctx context.Context) (*tokens.ServiceCatalog, error) {
 		if err == nil {
 			c.identity.answered(base)
 			catalog, err := c.keep(result)
-			c.observe("login", began, err)
+			c.observe("login", began, fault(err))
 			return catalog, err
 		}
 		last = c.translate("log in to Keystone at "+base, err)
