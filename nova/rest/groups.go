@@ -23,6 +23,8 @@ const (
 // (compute/manager.py, _validate_instance_group_policy).
 func (c *Client) ServerGroups(ctx context.Context) ([]nova.ServerGroup, error) {
 	const doing = "list server groups"
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	v, err := c.negotiated(ctx)
 	if err != nil {
 		return nil, err
@@ -56,6 +58,9 @@ func (c *Client) ServerGroups(ctx context.Context) ([]nova.ServerGroup, error) {
 		// page is the end.
 		if len(page.Groups) == 0 {
 			return all, nil
+		}
+		if offset > 0 && page.Groups[0].ID == all[0].ID {
+			return nil, unknown(doing, "Nova repeats the same page")
 		}
 		offset += len(page.Groups)
 	}

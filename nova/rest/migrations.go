@@ -49,6 +49,8 @@ func (c *Client) migrationsOf(ctx context.Context, doing, kind string, source no
 	if source == "" {
 		return nil, refuse(doing, "no host named")
 	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	v, err := c.negotiated(ctx)
 	if err != nil {
 		return nil, err
@@ -84,7 +86,11 @@ func (c *Client) migrationsOf(ctx context.Context, doing, kind string, source no
 		if !pages || len(*page.Migrations) == 0 || !hasNext(page.Links) {
 			break
 		}
-		query.Set("marker", list[len(list)-1].UUID)
+		last := list[len(list)-1].UUID
+		if query.Get("marker") == last || last == "" {
+			return nil, unknown(doing, "Nova repeats the same page")
+		}
+		query.Set("marker", last)
 	}
 	// Nova answers newest first; ids are counted in each cell of their own.
 	slices.SortStableFunc(list, func(a, b nova.Migration) int {

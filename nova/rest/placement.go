@@ -19,6 +19,8 @@ const traitsVersion = "1.6"
 // service is enabled again, and the scheduler then passes it by.
 func (c *Client) ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error) {
 	doing := "read Placement's traits of " + string(host)
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	nodes, err := c.nodesOf(ctx, doing, host)
 	if err != nil {
 		return false, err
@@ -81,9 +83,14 @@ func (c *Client) nodesOf(ctx context.Context, doing string, host nova.HostName) 
 		}
 		for _, h := range page.Hypervisors {
 			byHost[h.Service.Host] = append(byHost[h.Service.Host], h.ID)
-			query.Set("marker", h.ID)
 		}
-		more = hasNext(page.Links) && len(page.Hypervisors) > 0
+		if more = hasNext(page.Links) && len(page.Hypervisors) > 0; more {
+			last := page.Hypervisors[len(page.Hypervisors)-1].ID
+			if query.Get("marker") == last {
+				return nil, unknown(doing, "Nova repeats the same page")
+			}
+			query.Set("marker", last)
+		}
 	}
 	c.mu.Lock()
 	c.nodes = byHost

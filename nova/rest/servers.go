@@ -72,6 +72,8 @@ func (c *Client) Servers(ctx context.Context, host nova.HostName) ([]nova.Server
 	if host == "" {
 		return nil, refuse(doing, "no host named")
 	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	rows, err := c.listServers(ctx, doing, url.Values{"host": {string(host)}})
 	if err != nil {
 		return nil, err
@@ -112,6 +114,8 @@ func (c *Client) proveEmpty(ctx context.Context, doing string, host nova.HostNam
 // of it. Servers without a host are left out.
 func (c *Client) AllServersByHost(ctx context.Context) (map[nova.HostName][]nova.ServerID, error) {
 	const doing = "list all servers by host"
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	rows, err := c.listServers(ctx, doing, url.Values{})
 	if err != nil {
 		return nil, err

@@ -107,6 +107,8 @@ func (c *Client) Service(ctx context.Context, host nova.HostName) (nova.Service,
 
 // ControlServices lists Nova's conductors and schedulers.
 func (c *Client) ControlServices(ctx context.Context) (nova.Control, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	var all nova.Control
 	for _, binary := range []string{nova.Conductor, nova.Scheduler} {
 		rows, _, err := c.services(ctx, "list "+binary+" services", binary, "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -146,3 +147,11 @@ func answerWith(status int, body string) *http.Response {
 }
 
 func clock() time.Time { return time.Now() }
+
+var discard = slog.New(slog.DiscardHandler)
+
+func closedChannel() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
