@@ -39,6 +39,7 @@ type Action struct {
 	Lift     bool
 	OffSent  time.Time
 	Stopped  []nova.ServerID // to be stopped again while verifying
+	Since    time.Time       // resolve: when the POST was promised
 }
 
 // Outcome is how an Action ended.
@@ -295,6 +296,13 @@ func (c *Core) Done(s *State, w World, o Outcome) Ready {
 	}
 	c.outcome(r, o)
 	return c.ready
+}
+
+// Drop takes back actions whose entries were not committed: they never started.
+func (c *Core) Drop(actions []Action) {
+	for _, a := range actions {
+		delete(c.flight, a.key())
+	}
 }
 
 // backoff is the pause after the n-th failed attempt: 1, 2, 4 ... 30 s.

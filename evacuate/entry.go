@@ -113,3 +113,16 @@ func DecodeEntry(b []byte) (Entry, error) {
 	}
 	return e, nil
 }
+
+// Clone gives a copy that shares nothing with the state.
+func (e Entry) Clone() Entry {
+	b, err := e.Encode()
+	if err != nil {
+		return e
+	}
+	c, err := DecodeEntry(b)
+	if err != nil {
+		return e
+	}
+	return c
+}

@@ -47,7 +47,7 @@ func (c *Core) follow(r *Recovery) {
 	if obs == nil || c.world.Now.Sub(obs.At) >= lookEvery {
 		a := act(r, StepObserve)
 		for _, e := range r.Evacuations {
-			if e.State == EvacFollowing && c.rowEnded(r, e, obs) {
+			if e.State != EvacDone && e.State != EvacSkipped {
 				a.Servers = append(a.Servers, e.Server)
 			}
 		}
@@ -126,14 +126,6 @@ func row(e *Evacuation, obs *Observation) (nova.Migration, bool) {
 	return found, found.ID != 0
 }
 
-func (c *Core) rowEnded(_ *Recovery, e *Evacuation, obs *Observation) bool {
-	if obs == nil {
-		return false
-	}
-	m, ok := row(e, obs)
-	return ok && m.Status.Terminal()
-}
-
 // adopt resolves a promised POST whose outcome is not known by what Nova shows:
 // a row is the proof that it arrived.
 func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
@@ -155,7 +147,7 @@ func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	// and the conductor has passed.
 	if c.world.Now.Sub(e.Intent) >= c.policy.QuietPeriod && c.world.Now.Sub(e.Quiet) >= quietGap {
 		a := act(r, StepResolve)
-		a.Server = e.Server
+		a.Server, a.Since = e.Server, e.Intent
 		c.start(r, a)
 	}
 	return nil

@@ -187,7 +187,19 @@ func askControlPlane(q question) (bool, string) {
 	case n.Conductors == 0 || n.Schedulers == 0:
 		return false, fmt.Sprintf("Nova has %d conductors and %d schedulers up: an evacuation would hang", n.Conductors, n.Schedulers)
 	}
+	if q.point == AtEvacuate && !destination(q) {
+		return false, "no other compute is up and enabled: nowhere to go"
+	}
 	return true, fmt.Sprintf("Nova answered %s ago, %d of %d hosts heard", round(age), net.Heard, net.Known)
+}
+
+func destination(q question) bool {
+	for host, s := range q.world.Nova.Services {
+		if host != q.host && s.State == nova.StateUp && !s.Disabled {
+			return true
+		}
+	}
+	return false
 }
 
 func because(err string) string {

@@ -62,6 +62,7 @@ type State struct {
 type Controller struct {
 	ID        string `json:"id"`
 	Address   string `json:"address"`
+	Ring      string `json:"ring,omitempty"` // where its gossip listens
 	PublicKey []byte `json:"public_key"`
 }
 

@@ -47,7 +47,7 @@ func (s Step) deadline() time.Duration {
 	case StepPowerOn:
 		return 60 * time.Second
 	case StepEvacuate:
-		return 10 * time.Second
+		return 30 * time.Second // a burst of POSTs on a busy API
 	case StepDisable:
 		return 5 * time.Second
 	default:

@@ -1,0 +1,219 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+const (
+	// listGap separates the two lists that must agree.
+	listGap = 500 * time.Millisecond
+	// lookups is how many servers are read at once.
+	lookups = 6
+)
+
+func ids(servers []nova.Server) []nova.ServerID {
+	out := make([]nova.ServerID, 0, len(servers))
+	for _, s := range servers {
+		out = append(out, s.ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *Runner) servers(ctx context.Context, host nova.HostName) ([]nova.Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return r.Servers.Servers(ctx, host)
+}
+
+// list reads the host's servers until two lists agree: a cell that drops out
+// for a moment would leave servers behind in silence.
+func (r *Runner) list(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
+	if _, err := proof(a); err != nil {
+		return err
+	}
+	last, err := r.servers(ctx, a.Host)
+	if err != nil {
+		return fmt.Errorf("list the servers of %s: %w", a.Host, err)
+	}
+	for range 5 {
+		if err := r.Clock.Sleep(ctx, listGap); err != nil {
+			return err
+		}
+		again, err := r.servers(ctx, a.Host)
+		if err != nil {
+			return fmt.Errorf("list the servers of %s: %w", a.Host, err)
+		}
+		if slices.Equal(ids(last), ids(again)) {
+			o.Servers = again
+			return nil
+		}
+		last = again
+	}
+	return fmt.Errorf("list the servers of %s: no two lists agree", a.Host)
+}
+
+// evacuate sends the one POST of an attempt. Nova does not make it idempotent:
+// it relies on the committed intent, the guard, and the proof.
+func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
+	p, err := proof(a)
+	if err != nil {
+		o.Definite = true
+		return err
+	}
+	if err := r.guard(a, dl)(ctx); err != nil {
+		o.Definite = true // nothing was sent
+		return err
+	}
+	wctx, cancel := bounded(ctx, dl, a.Deadline)
+	defer cancel()
+	id, err := r.Evacuator.Evacuate(wctx, p, a.Host, a.Boot, a.Server)
+	o.RequestID = id
+	r.Log.Info("evacuate sent", "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "attempt", a.Attempt, "request_id", id, "ok", err == nil)
+	if err != nil {
+		f := nova.FaultOf(err)
+		o.Definite, o.Cause = f.Definite(), string(f)
+		return fmt.Errorf("evacuate %s: %w", a.Server, err)
+	}
+	return nil
+}
+
+func (r *Runner) evacuations(ctx context.Context, host nova.HostName) ([]nova.Migration, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return r.Evacuator.Evacuations(ctx, host)
+}
+
+// observe reads the host's evacuations, its servers, and each of the named
+// servers that has left it or whose row has ended.
+func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
+	seen := &evacuate.Observation{Source: map[nova.ServerID]nova.Server{}, Moved: map[nova.ServerID]nova.Server{}, Gone: map[nova.ServerID]bool{}}
+	var err error
+	if seen.Rows, err = r.evacuations(ctx, a.Host); err != nil {
+		return fmt.Errorf("list the evacuations of %s: %w", a.Host, err)
+	}
+	here, err := r.servers(ctx, a.Host)
+	if err != nil {
+		return fmt.Errorf("list the servers of %s: %w", a.Host, err)
+	}
+	for _, s := range here {
+		seen.Source[s.ID] = s
+	}
+	var look []nova.ServerID
+	for _, id := range a.Servers {
+		if _, still := seen.Source[id]; !still || ended(seen.Rows, id) {
+			look = append(look, id)
+		}
+	}
+	if err := r.lookAt(ctx, look, seen); err != nil {
+		return err
+	}
+	o.Seen = seen
+	return nil
+}
+
+// ended says that the newest row of a server is terminal.
+func ended(rows []nova.Migration, id nova.ServerID) bool {
+	var last nova.Migration
+	for _, m := range rows {
+		if m.Server == id && m.ID > last.ID {
+			last = m
+		}
+	}
+	return last.ID != 0 && last.Status.Terminal()
+}
+
+func (r *Runner) lookAt(ctx context.Context, look []nova.ServerID, seen *evacuate.Observation) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var (
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		first error
+		slots = make(chan struct{}, lookups)
+	)
+	for _, id := range look {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			s, err := r.Servers.Server(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				seen.Moved[id] = s
+			case nova.FaultOf(err) == nova.FaultNotFound:
+				seen.Gone[id] = true
+			case first == nil:
+				first = fmt.Errorf("read server %s: %w", id, err)
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// resolve is one quiet read of rule 3: rows, server and action log at once.
+func (r *Runner) resolve(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
+	b := a
+	b.Servers = []nova.ServerID{a.Server}
+	if err := r.observe(ctx, b, o); err != nil {
+		return err
+	}
+	if s, ok := o.Seen.Source[a.Server]; ok {
+		o.Servers = []nova.Server{s}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	actions, err := r.Evacuator.Actions(ctx, a.Server)
+	if err != nil {
+		return fmt.Errorf("read the actions of %s: %w", a.Server, err)
+	}
+	for _, act := range actions {
+		if act.Action == "evacuate" && act.StartedAt.After(a.Since.Add(-resolveSlack)) {
+			o.Actions++
+		}
+	}
+	return nil
+}
+
+// resolveSlack allows for Nova's clock being behind ours; an action counted
+// wrongly only makes us look again.
+const resolveSlack = 3 * time.Second
+
+// verify reads every moved server once more, and stops those that were stopped
+// before: a retry out of ERROR comes up running (nova/compute/manager.py).
+func (r *Runner) verify(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
+	seen := &evacuate.Observation{Moved: map[nova.ServerID]nova.Server{}, Gone: map[nova.ServerID]bool{}}
+	if err := r.lookAt(ctx, a.Servers, seen); err != nil {
+		return err
+	}
+	wrong := 0
+	for id, s := range seen.Moved {
+		switch {
+		case s.Host == a.Host:
+			return fmt.Errorf("server %s is on %s again", id, a.Host)
+		case s.VMState == nova.VMError:
+			wrong++
+		case s.VMState == nova.VMActive && slices.Contains(a.Stopped, id):
+			sctx, cancel := context.WithTimeout(ctx, writeTimeout)
+			_, err := r.Servers.Stop(sctx, id)
+			cancel()
+			if err != nil {
+				return fmt.Errorf("stop %s, which was stopped before: %w", id, err)
+			}
+		}
+	}
+	o.Detail = fmt.Sprintf("%d servers read back elsewhere", len(seen.Moved))
+	if wrong > 0 {
+		o.Detail += fmt.Sprintf(", %d of them in state error", wrong)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+// Package runner carries out what the core decides: it calls BMCs and Nova,
+// reads back what came of it, and answers with an outcome. It verifies
+// leadership, term and deadline before each irreversible call and never decides
+// what comes next.
+package runner
+
+import (
+	"context"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Fencer commands and reads the power of hosts by name.
+type Fencer interface {
+	Off(ctx context.Context, host, boot string, guard fence.Guard) (fence.Proof, []fence.Attempt, error)
+	Read(ctx context.Context, host string) fence.Reading
+	On(ctx context.Context, host string, guard fence.Guard) error
+}
+
+// Services reads and changes nova-compute services.
+type Services interface {
+	Service(ctx context.Context, host nova.HostName) (nova.Service, error)
+	UpdateService(ctx context.Context, id string, u nova.ServiceUpdate) (nova.Service, error)
+	ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error)
+}
+
+// Servers reads servers, and stops one that must not run.
+type Servers interface {
+	Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
+	Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
+	Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
+}
+
+// Evacuator evacuates. It takes the proof itself: without one it cannot be
+// called.
+type Evacuator interface {
+	Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (requestID string, err error)
+	Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
+	Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error)
+}
+
+// Quorum verifies that this controller leads.
+type Quorum interface {
+	Verify(ctx context.Context) error
+	Term() uint64
+}
+
+// Deadline runs on every clock at once; a jump between them ends it.
+type Deadline interface {
+	Left() (time.Duration, bool)
+}
+
+// Clock is the one seam of time.
+type Clock interface {
+	Now() time.Time
+	Sleep(ctx context.Context, d time.Duration) error
+	Deadline(d time.Duration) Deadline
+}
+
+// Ledger takes entries.
+type Ledger interface {
+	Quorum
+	Apply(ctx context.Context, e evacuate.Entry) error
+}
