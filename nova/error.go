@@ -70,6 +70,7 @@ func (f Fault) Definite() bool {
 	switch f {
 	case FaultNotFound, FaultConflict, FaultRefused, FaultUnsent, FaultAuth:
 		return true
+	case FaultTimeout, FaultUnknown:
 	}
 	return false
 }

@@ -22,6 +22,7 @@ func (s MigrationStatus) Terminal() bool {
 	switch s {
 	case MigrationDone, MigrationCompleted, MigrationFailed, MigrationError:
 		return true
+	case MigrationAccepted, MigrationPreMigrating:
 	}
 	return false
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// Reads and Writes are what Lifeboat does with Nova. nova/rest has them.
 type (
+	// Reads is what Lifeboat asks of Nova about itself and its hosts.
 	Reads interface {
 		Services(ctx context.Context) ([]nova.Service, time.Time, error)
 		Service(ctx context.Context, host nova.HostName) (nova.Service, error)
@@ -20,6 +20,7 @@ type (
 		Ping(ctx context.Context) error
 		ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error)
 	}
+	// ReadsServers is what it asks about servers and their evacuations.
 	ReadsServers interface {
 		Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
 		Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
@@ -27,6 +28,7 @@ type (
 		Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 		Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error)
 	}
+	// Writes is all that it ever changes.
 	Writes interface {
 		UpdateService(ctx context.Context, id string, u nova.ServiceUpdate) (nova.Service, error)
 		Evacuate(ctx context.Context, id nova.ServerID) (requestID string, err error)

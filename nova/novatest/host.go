@@ -247,8 +247,7 @@ func (c *Cloud) initHost(h *host) {
 		if m.kind != evacuation || m.source != h.name {
 			continue
 		}
-		switch m.status {
-		case nova.MigrationAccepted, nova.MigrationPreMigrating, nova.MigrationDone:
+		if !m.status.Terminal() || m.status == nova.MigrationDone {
 			rows[m.server] = m
 		}
 	}

@@ -88,8 +88,9 @@ func silent(err *nova.Error) bool {
 	case nova.FaultUnknown:
 		return err.Status == 0 || err.Status == http.StatusBadGateway ||
 			err.Status == http.StatusServiceUnavailable || err.Status == http.StatusGatewayTimeout
+	default:
+		return false // it answered
 	}
-	return false
 }
 
 func patient(ctx context.Context, left int) (context.Context, context.CancelFunc) {

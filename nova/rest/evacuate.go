@@ -60,7 +60,7 @@ func (c *Client) act(ctx context.Context, name, doing string, id nova.ServerID, 
 	if err != nil {
 		return nova.RequestIDOf(err), err
 	}
-	c.log.Info(name+" accepted", "server", string(id), "request_id", a.requestID)
+	c.log.Info("server action accepted", "action", name, "server", string(id), "request_id", a.requestID)
 	return a.requestID, nil
 }
 

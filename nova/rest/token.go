@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -164,13 +163,8 @@ func (c *Client) keep(result tokens.CreateResult) (*tokens.ServiceCatalog, error
 
 // locate finds compute and placement in the catalog.
 func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error {
-	find := func(service string) (string, error) {
-		opts := gophercloud.EndpointOpts{Region: creds.region, Availability: creds.available}
-		opts.ApplyDefaults(service)
-		return openstack.V3EndpointURL(catalog, opts)
-	}
 	compute := c.opts.Endpoints
-	if a, err := find("compute"); err == nil {
+	if a := addressOf(catalog, "compute", creds); a != "" {
 		compute = append(compute[:len(compute):len(compute)], a)
 	} else if len(compute) == 0 {
 		return refuse("find Nova in Keystone's catalog",
@@ -178,9 +172,26 @@ func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error
 	}
 	c.compute = newEndpoints(compute, computeBase)
 	placement := c.opts.PlacementEndpoints
-	if a, err := find("placement"); err == nil {
+	if a := addressOf(catalog, "placement", creds); a != "" {
 		placement = append(placement[:len(placement):len(placement)], a)
 	}
 	c.placement = newEndpoints(placement, placementBase)
 	return nil
+}
+
+// addressOf is an endpoint of Keystone's catalog, "" if there is none.
+// gophercloud's own search would ask the endpoint for its versions first.
+func addressOf(catalog *tokens.ServiceCatalog, service string, creds credentials) string {
+	for _, entry := range catalog.Entries {
+		if entry.Type != service {
+			continue
+		}
+		for _, e := range entry.Endpoints {
+			here := creds.region == "" || e.Region == creds.region || e.RegionID == creds.region
+			if here && e.Interface == string(creds.available) && checkURL(e.URL) == nil {
+				return e.URL
+			}
+		}
+	}
+	return ""
 }

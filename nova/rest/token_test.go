@@ -122,7 +122,7 @@ func TestSkewedKeystone(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			if life := client.TokenExpires().Sub(time.Now()); life < 59*time.Minute || life > 61*time.Minute {
+			if life := time.Until(client.TokenExpires()); life < 59*time.Minute || life > 61*time.Minute {
 				t.Errorf("skew %v: the token is thought to live %v", skew, life)
 			}
 		})
