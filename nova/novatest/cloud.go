@@ -67,15 +67,17 @@ type Cloud struct {
 	hosts      []*host
 	control    map[string]*controlService
 	servers    []*server
+	byID       map[string]*server
 	groups     []*group
 	migrations []*migration
 	tokens     map[string]time.Time
 	faults     []*Fault
-	requests   []Request
+	writes     []Request
+	reads      []Request // the last maxReads
 	violations []Violation
 	pending    []func() // casts that wait for a conductor
 	timers     map[*time.Timer]struct{}
-	counter    int
+	counters   map[string]int
 	skew       time.Duration
 	policy     Policy
 	brokerDown bool
@@ -104,6 +106,8 @@ func New(o Options) *Cloud {
 	c := &Cloud{
 		opts: o, now: o.Now,
 		tokens:    map[string]time.Time{},
+		byID:      map[string]*server{},
+		counters:  map[string]int{},
 		timers:    map[*time.Timer]struct{}{},
 		downCells: map[string]bool{},
 		closed:    make(chan struct{}),
@@ -181,10 +185,12 @@ func uuid(kind string, n int) string {
 	return fmt.Sprintf("%s000000-0000-4000-8000-%012d", kind, n)
 }
 
-func (c *Cloud) nextID() int { c.counter++; return c.counter }
+// nextID counts each kind by itself, so that a server's id does not depend on
+// how many requests came before.
+func (c *Cloud) nextID(kind string) int { c.counters[kind]++; return c.counters[kind] }
 
 func (c *Cloud) newRequestID() string {
-	return "req-" + uuid("4e", c.nextID())
+	return "req-" + uuid("4e", c.nextID("request"))
 }
 
 // apiNow is the API node's own clock.

@@ -23,7 +23,7 @@ func (c *Cloud) evacuate(s *server, requestID string) reply {
 	}
 	s.task = nova.TaskRebuilding // saved without an expected_task_state
 	s.act("evacuate", requestID, c.now())
-	n := c.nextID()
+	n := c.nextID("migration")
 	c.migrations = append(c.migrations, &migration{
 		id: n, uuid: uuid("3a", n), server: s.id, source: s.host, kind: evacuation,
 		status: nova.MigrationAccepted, created: c.now(),
@@ -92,7 +92,7 @@ func (r *rebuild) claim() {
 	_, exists := h.guests[s.id]
 	switch {
 	case c.server(s.id) == nil:
-	case c.failClaims > 0 || c.freeRAM(h) < 0:
+	case c.failClaims > 0 || c.full(h):
 		c.failClaims = max(0, c.failClaims-1)
 		r.fail(r.before, "Insufficient compute resources.")
 	case c.groupForbids(h, s):

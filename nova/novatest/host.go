@@ -62,7 +62,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.nextID()
+	n := c.nextID("host")
 	c.hosts = append(c.hosts, &host{
 		name: string(name), node: o.Node, zone: o.Zone, cell: o.Cell, vcpus: o.VCPUs, ramMiB: o.RAMMiB,
 		serviceID: uuid("5e", n), nodeID: uuid("40", n),
@@ -89,13 +89,14 @@ func (c *Cloud) mustHost(name nova.HostName) *host {
 
 // settle writes down the reports that a service has made up to now.
 func (c *Cloud) settle() {
-	if c.opts.ManualReports || c.brokerDown {
-		return
-	}
 	for _, h := range c.hosts {
-		if h.alive() && h.lastSeen.Before(c.now()) {
-			h.lastSeen = c.now()
-		}
+		c.report(h)
+	}
+}
+
+func (c *Cloud) report(h *host) {
+	if !c.opts.ManualReports && !c.brokerDown && h.alive() {
+		h.lastSeen = c.now()
 	}
 }
 
@@ -110,8 +111,8 @@ func (c *Cloud) change(name nova.HostName, why string, f func(h *host)) {
 
 // Heartbeat reports for a service, as nova-compute does every 10 s.
 func (c *Cloud) Heartbeat(name nova.HostName) {
-	c.change(name, "heartbeat of", func(h *host) {
-		if h.alive() && !c.brokerDown {
+	c.set(func() {
+		if h := c.mustHost(name); h.alive() && !c.brokerDown {
 			h.lastSeen = c.now()
 		}
 	})
@@ -202,7 +203,7 @@ func (c *Cloud) Alive(name nova.HostName) bool {
 // that is wrong in either direction takes a host down
 // (servicegroup/drivers/db.py, is_up).
 func (c *Cloud) up(h *host) bool {
-	c.settle()
+	c.report(h)
 	elapsed := c.apiNow().Sub(h.lastSeen)
 	return !h.forcedDown && elapsed.Abs() <= c.opts.ServiceDownTime
 }

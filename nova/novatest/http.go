@@ -147,9 +147,7 @@ func (c *Cloud) arrived(q query, kind serviceKind) *Fault {
 	if kind == plainService {
 		body = ""
 	}
-	c.requests = append(c.requests, Request{
-		At: c.now(), Method: q.Method, Path: path, Version: q.Header.Get("OpenStack-API-Version"), Body: body,
-	})
+	c.record(Request{At: c.now(), Method: q.Method, Path: path, Version: q.Header.Get("OpenStack-API-Version"), Body: body})
 	for _, f := range c.faults {
 		if f.left != 0 && strings.Contains(q.Method+" "+q.URL.RequestURI()+" "+body, f.Match) {
 			f.left--

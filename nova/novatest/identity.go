@@ -27,7 +27,7 @@ func (c *Cloud) login(q query) reply {
 			"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication.",
 		}}}
 	}
-	token := fmt.Sprintf("gAAAA-novatest-%d", c.nextID())
+	token := fmt.Sprintf("gAAAA-novatest-%d", c.nextID("token"))
 	expires := c.apiNow().Add(c.opts.TokenLife)
 	c.tokens[token] = c.now().Add(c.opts.TokenLife)
 	return reply{status: 201, header: map[string]string{"X-Subject-Token": token}, body: map[string]any{

@@ -1,6 +1,7 @@
 package novatest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,21 +76,42 @@ type Request struct {
 	Path    string // with its query, without the service's prefix
 	Version string // the microversion asked for, "compute 2.53"
 	Body    string
+
+	order int
 }
 
-// Requests is every request so far but logins' bodies, oldest first.
+// maxReads bounds the memory of a long simulation.
+const maxReads = 5000
+
+func (c *Cloud) record(r Request) {
+	r.order = c.nextID("record")
+	if r.Method != "GET" {
+		c.writes = append(c.writes, r)
+		return
+	}
+	if c.reads = append(c.reads, r); len(c.reads) > 2*maxReads {
+		c.reads = slices.Clone(c.reads[maxReads:])
+	}
+}
+
+// Requests is every write and the last reads, oldest first, without the bodies
+// of logins.
 func (c *Cloud) Requests() []Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.requests)
+	all := append(slices.Clone(c.writes), c.reads...)
+	slices.SortFunc(all, func(a, b Request) int { return cmp.Compare(a.order, b.order) })
+	return all
 }
 
 // EvacuatePosts counts the evacuate POSTs that arrived for a server, accepted
 // or not.
 func (c *Cloud) EvacuatePosts(id nova.ServerID) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	n := 0
-	for _, r := range c.Requests() {
-		if r.Method == "POST" && strings.HasPrefix(r.Path, "/servers/"+string(id)+"/action") && strings.Contains(r.Body, `"evacuate"`) {
+	for _, r := range c.writes {
+		if strings.HasPrefix(r.Path, "/servers/"+string(id)+"/action") && strings.Contains(r.Body, `"evacuate"`) {
 			n++
 		}
 	}

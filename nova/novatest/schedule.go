@@ -11,51 +11,52 @@ import (
 // COMPUTE_STATUS_DISABLED, cell, zone, room, group. It goes by Nova's belief:
 // a host that died a moment ago is chosen too.
 func (c *Cloud) schedule(s *server) *host {
+	used := c.usage()
 	var best *host
 	for _, h := range c.hosts {
-		if h.name == s.host || h.disabled || h.disabledTrait || !c.up(h) || h.cell != s.cell {
+		if h.name == s.host || h.disabled || h.disabledTrait || h.cell != s.cell || !c.up(h) {
 			continue
 		}
-		if (s.pinnedZone && h.zone != s.zone) || c.freeRAM(h) < s.ramMiB || c.freeCPU(h) < s.vcpus {
+		if (s.pinnedZone && h.zone != s.zone) || used[h.name].left(h).ram < s.ramMiB || used[h.name].left(h).cpu < s.vcpus {
 			continue
 		}
 		if c.groupForbids(h, s) || !c.affinityAllows(h, s) {
 			continue
 		}
-		if best == nil || c.freeRAM(h) > c.freeRAM(best) {
+		if best == nil || used[h.name].left(h).ram > used[best.name].left(best).ram {
 			best = h
 		}
 	}
 	return best
 }
 
-// tenants is what counts against a host: what lives there and what is on its
-// way, by Placement's allocations.
-func (c *Cloud) tenants(h *host) []*server {
-	var all []*server
+// room is memory and processors, used or free.
+type room struct{ ram, cpu int }
+
+// left is what a host has beside what is used, at Nova's default ratio of 16
+// virtual processors to one.
+func (r room) left(h *host) room { return room{h.ramMiB - r.ram, 16*h.vcpus - r.cpu} }
+
+func (r room) with(s *server) room { return room{r.ram + s.ramMiB, r.cpu + s.vcpus} }
+
+// usage is Placement's allocations: what lives on a host and what is on its way.
+func (c *Cloud) usage() map[string]room {
+	used := map[string]room{}
 	for _, s := range c.servers {
-		if s.host == h.name || h.claims[s.id] {
-			all = append(all, s)
+		used[s.host] = used[s.host].with(s)
+	}
+	for _, h := range c.hosts {
+		for id := range h.claims {
+			if s := c.server(id); s != nil && s.host != h.name {
+				used[h.name] = used[h.name].with(s)
+			}
 		}
 	}
-	return all
+	return used
 }
 
-func (c *Cloud) freeRAM(h *host) int {
-	free := h.ramMiB
-	for _, s := range c.tenants(h) {
-		free -= s.ramMiB
-	}
-	return free
-}
-
-func (c *Cloud) freeCPU(h *host) int {
-	free := h.vcpus * 16 // cpu_allocation_ratio
-	for _, s := range c.tenants(h) {
-		free -= s.vcpus
-	}
-	return free
-}
+// full says that a host has more than it can hold.
+func (c *Cloud) full(h *host) bool { return c.usage()[h.name].left(h).ram < 0 }
 
 // groupForbids is the anti-affinity filter, and again the late check at the
 // destination (compute/manager.py, _validate_instance_group_policy).
@@ -64,8 +65,9 @@ func (c *Cloud) groupForbids(h *host, s *server) bool {
 		if g.policy != nova.PolicyAntiAffinity {
 			continue
 		}
-		for _, other := range c.tenants(h) {
-			if other != s && slices.Contains(g.members, other.id) && (other.host == h.name || c.migratingTo(h, other)) {
+		for _, id := range g.members {
+			other := c.server(id)
+			if other != nil && other != s && (other.host == h.name || c.migratingTo(h, other)) {
 				return true
 			}
 		}

@@ -86,7 +86,7 @@ func (c *Cloud) Boot(on nova.HostName, n int, options ...BootOptions) []nova.Ser
 	var ids []nova.ServerID
 	for range n {
 		s := c.newServer(h, o)
-		c.servers = append(c.servers, s)
+		c.servers, c.byID[s.id] = append(c.servers, s), s
 		for _, g := range c.groups {
 			if g.id == o.Group {
 				g.members = append(g.members, s.id)
@@ -103,7 +103,7 @@ func (c *Cloud) Boot(on nova.HostName, n int, options ...BootOptions) []nova.Ser
 }
 
 func (c *Cloud) newServer(h *host, o BootOptions) *server {
-	i := c.nextID()
+	i := c.nextID("server")
 	s := &server{
 		id: uuid("1a", i), name: o.Name, project: o.Project, host: h.name, node: h.node, zone: h.zone, cell: h.cell,
 		vmState: o.VMState, task: o.TaskState, power: o.PowerState, ramMiB: o.RAMMiB, vcpus: o.VCPUs,
@@ -155,7 +155,7 @@ func powerOf(vmState string) int {
 func (c *Cloud) AddGroup(name, policy string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := &group{id: uuid("9a", c.nextID()), name: name, policy: policy}
+	g := &group{id: uuid("9a", c.nextID("group")), name: name, policy: policy}
 	c.groups = append(c.groups, g)
 	return g.id
 }
@@ -164,6 +164,7 @@ func (c *Cloud) AddGroup(name, policy string) string {
 func (c *Cloud) Delete(id nova.ServerID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.byID, string(id))
 	c.servers = slices.DeleteFunc(c.servers, func(s *server) bool { return s.id == string(id) })
 	for _, h := range c.hosts {
 		if h.alive() {
@@ -186,7 +187,7 @@ func (c *Cloud) SetTask(id nova.ServerID, task string) {
 func (c *Cloud) AddMigration(m nova.Migration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.nextID()
+	n := c.nextID("migration")
 	row := &migration{
 		id: n, uuid: uuid("3a", n), server: string(m.Server), kind: m.Type, status: m.Status,
 		source: string(m.Source), dest: string(m.Dest), created: m.CreatedAt, updated: m.UpdatedAt,
@@ -200,11 +201,4 @@ func (c *Cloud) AddMigration(m nova.Migration) {
 	c.migrations = append(c.migrations, row)
 }
 
-func (c *Cloud) server(id string) *server {
-	for _, s := range c.servers {
-		if s.id == id {
-			return s
-		}
-	}
-	return nil
-}
+func (c *Cloud) server(id string) *server { return c.byID[id] }
