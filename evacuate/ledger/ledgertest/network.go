@@ -212,5 +212,8 @@ func (n *Network) connect(a, b *node) (near, far *conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	a.conns[near], b.conns[far] = true, true
+	if n.cut[pair(a.peer.ID, b.peer.ID)] { // since Dial looked
+		dead.Do(func() { close(gone) })
+	}
 	return near, far
 }
