@@ -263,7 +263,9 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 		}
 		v.Controllers = append(v.Controllers, hearing)
 	}
-	v.Votes = t.votesOn(host, f.Known, now)
+	if last, _, _ := t.LastHeard(host); now.Sub(last) > time.Duration(t.policy.Missed)*t.policy.Interval {
+		v.Votes = t.votesOn(host, f.Known, now) // nobody needs to vote on a host that is heard
+	}
 	for _, p := range h.probes {
 		base := h.answered[baseKey{p.Network, p.Kind}]
 		v.Probes = append(v.Probes, ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer,
@@ -305,4 +307,15 @@ func cmpString(a, b string) int {
 		return 1
 	}
 	return 0
+}
+
+// FreshControllers counts the controllers whose report is evidence at now.
+func (t *Table) FreshControllers(now time.Time) int {
+	n := 0
+	for _, c := range t.controllers {
+		if now.Sub(c.reported) <= time.Duration(t.policy.Rounds)*t.policy.Interval {
+			n++
+		}
+	}
+	return n
 }
