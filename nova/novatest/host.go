@@ -240,8 +240,8 @@ func (c *Cloud) on(h *host, work func()) {
 // one row of each instance, then _init_instance for the rest. Nova keeps the
 // rows in a dict by instance, so of several only the last becomes completed:
 // an older `done` row goes on to forbid un-forcing the host, and an older
-// `accepted` one destroys the instance here at the *next* start even if it has
-// lawfully returned meanwhile (both seen on Nova 26.2.2).
+// `pre-migrating` one destroys the instance here at the *next* start even if it
+// has lawfully returned meanwhile (both seen on Nova 26.2.2).
 func (c *Cloud) initHost(h *host) {
 	rows := map[string]*migration{}
 	for _, m := range c.migrations {

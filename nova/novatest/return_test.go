@@ -101,6 +101,32 @@ func TestTwoRowsTwoRestarts(t *testing.T) {
 	}
 }
 
+// After a lost cast the second attempt finishes the first one's row, and its own
+// stays accepted for ever.
+func TestSecondAttemptFinishesTheFirstRow(t *testing.T) {
+	in(t, Options{TokenLife: 24 * time.Hour}, func(h hand) {
+		id := h.Boot("cmp01", 1)[0]
+		h.dead("cmp01")
+		h.LoseCasts(1)
+		h.evacuateNow(id)
+		time.Sleep(time.Hour)
+		h.evacuateNow(id)
+		time.Sleep(time.Hour)
+		if v := h.View(id); h.statuses(id) != "done accepted" || v.Host != "cmp02" || v.VMState != nova.VMActive {
+			t.Errorf("rows %s, %+v", h.statuses(id), v)
+		}
+		h.PowerOn("cmp01")
+		h.RestartCompute("cmp01")
+		if got := h.put("cmp01", `{"forced_down":false}`); got != 400 || h.statuses(id) != "done completed" {
+			t.Errorf("after one start: %d, rows %s", got, h.statuses(id))
+		}
+		h.RestartCompute("cmp01")
+		if got := h.put("cmp01", `{"forced_down":false}`); got != 200 || len(h.Violations()) != 0 {
+			t.Errorf("after two: %d, rows %s", got, h.statuses(id))
+		}
+	})
+}
+
 func TestScheduling(t *testing.T) {
 	in(t, Options{}, func(h hand) {
 		h.AddHost("zoned", HostOptions{Zone: "az2", RAMMiB: 1 << 20})

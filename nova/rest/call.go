@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -126,9 +127,14 @@ func (c *Client) ask(ctx context.Context, base string, r request) (answer, *nova
 
 func (c *Client) send(ctx context.Context, base string, r request) (answer, *nova.Error) {
 	sc := &gophercloud.ServiceClient{ProviderClient: c.provider, Endpoint: base, Type: r.service, Microversion: r.version}
-	resp, err := sc.Request(ctx, r.method, base+r.path, &gophercloud.RequestOpts{
-		JSONBody: r.body, JSONResponse: r.into, OkCodes: []int{200, 202},
-	})
+	opts := &gophercloud.RequestOpts{JSONBody: r.body, OkCodes: []int{200, 202}}
+	if r.into != nil {
+		// What an earlier try has left must not shine through: the decoder
+		// leaves alone what an answer does not name.
+		reflect.ValueOf(r.into).Elem().SetZero()
+		opts.JSONResponse = r.into
+	}
+	resp, err := sc.Request(ctx, r.method, base+r.path, opts)
 	if err != nil {
 		return answer{}, c.translate(r.doing, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func newClient(o Options, creds credentials) *Client {
 	}
 	c := &Client{
 		opts: o, now: o.Now, log: o.Log, auth: creds.auth, secrets: creds.secrets(),
-		identity: newEndpoints(append(o.AuthEndpoints, creds.auth.IdentityEndpoint), identityBase),
+		identity: newEndpoints(slices.Concat(o.AuthEndpoints, []string{creds.auth.IdentityEndpoint}), identityBase),
 		nodes:    map[nova.HostName][]string{},
 		kick:     make(chan struct{}, 1),
 		done:     make(chan struct{}),

@@ -138,6 +138,7 @@ func (c *Client) AllServersByHost(ctx context.Context) (map[nova.HostName][]nova
 			byHost[nova.HostName(s.Host.value)] = append(byHost[nova.HostName(s.Host.value)], nova.ServerID(s.ID))
 		}
 	}
+	c.groupsOf(ctx) // kept warm, so that an incident finds them
 	return byHost, nil
 }
 

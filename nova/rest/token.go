@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -165,7 +166,7 @@ func (c *Client) keep(result tokens.CreateResult) (*tokens.ServiceCatalog, error
 func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error {
 	compute := c.opts.Endpoints
 	if a := addressOf(catalog, "compute", creds); a != "" {
-		compute = append(compute[:len(compute):len(compute)], a)
+		compute = slices.Concat(compute, []string{a})
 	} else if len(compute) == 0 {
 		return refuse("find Nova in Keystone's catalog",
 			"no compute endpoint for region \""+creds.region+"\" and interface \""+string(creds.available)+"\"")
@@ -173,7 +174,7 @@ func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error
 	c.compute = newEndpoints(compute, computeBase)
 	placement := c.opts.PlacementEndpoints
 	if a := addressOf(catalog, "placement", creds); a != "" {
-		placement = append(placement[:len(placement):len(placement)], a)
+		placement = slices.Concat(placement, []string{a})
 	}
 	c.placement = newEndpoints(placement, placementBase)
 	return nil
