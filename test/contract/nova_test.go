@@ -9,7 +9,13 @@
 //	LIFEBOAT_NOVA_SOURCE, LIFEBOAT_NOVA_OTHERS          hosts; default: the first of os-services, the rest
 //
 // It disables, forces down and evacuates SOURCE: never give it a cloud with
-// servers that matter. The lab's form of it stands in nova/DESIGN.md.
+// servers that matter. On the lab (test/lab), where OpenStack has a network
+// namespace of its own:
+//
+//	go test -c -tags contract -o /tmp/contract.test ./test/contract
+//	cd test/lab && eval "$(./lab env)" && LIFEBOAT_NOVA=1 LIFEBOAT_NOVA_BOOT="$PWD/lab boot %s %d c-\$\$" \
+//	  LIFEBOAT_NOVA_KILL="$PWD/lab power %s off" LIFEBOAT_NOVA_RESTART="$PWD/lab power %s on" \
+//	  ./lab run lbctl /tmp/contract.test -test.run TestNova -test.v
 package contract
 
 import (
