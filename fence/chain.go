@@ -30,6 +30,12 @@ const (
 	// Resend is how long a reading of on is suffered before off is commanded
 	// again: a BMC may accept the command and lose it.
 	Resend = 5 * time.Second
+	// Retry is the pause before off is commanded again after a command that
+	// failed: a busy BMC needs time, a broken one must not be pressed.
+	Retry = 2 * time.Second
+	// MaxAuth is how many refusals of our credentials end a link: a BMC that has
+	// just restarted refuses once without reason, more may lock the account.
+	MaxAuth = 2
 )
 
 // Chain fences one host by its methods in order, one at a time.
@@ -101,55 +107,98 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	rec := Record{Host: host, Boot: boot, Method: a.Method}
-	var commanded time.Time
+	var commanded time.Time // the last command, accepted or not
+	var accepted bool
+	var refusals int
 	for {
-		if commanded.IsZero() || (a.Last.Power == On && c.Clock.Now().Sub(commanded) >= Resend) {
+		if c.due(commanded, accepted, a.Last) {
 			if err := guard(ctx); err != nil {
 				return Proof{}, a.end(c, began, err), fmt.Errorf("%w: %w", ErrGuard, err)
 			}
 			commanded = c.Clock.Now()
 			a.Commands++
-			a.note(call(ctx, l.Method.Off))
+			accepted = a.note(call(ctx, l.Method.Off))
+			refusals += a.refused()
 			// Readings before a new command say nothing about it.
 			rec.Commanded, rec.Readings = commanded, nil
 		}
 		a.Last = read(ctx, l.Method)
-		switch a.Last.Power {
-		case Off:
-			rec.Readings = append(rec.Readings, a.Last)
+		refusals += a.take(a.Last)
+		rec.Readings = keep(rec.Readings, a.Last, commanded, accepted)
+		if len(rec.Readings) > 0 {
 			rec.Took = a.Last.Ended.Sub(start)
 			if proof, err := Prove(rec); err == nil {
 				a.Cause, a.Err = CauseNone, ""
 				return proof, a.end(c, began, nil), nil
 			}
-		case On:
-			rec.Readings = nil
-			a.Cause = CauseNotHonoured
-		default:
-			rec.Readings = nil
-			if a.Last.Cause != CauseNone {
-				a.Cause = a.Last.Cause
-			}
-			if a.Cause == CauseAuth || a.Cause == CauseIdentity {
-				// Asking again with the same credentials locks accounts.
-				err := fmt.Errorf("%w: %s", ErrNoProof, a.Cause)
-				return Proof{}, a.end(c, began, nil), err
-			}
+		}
+		if refusals >= MaxAuth || a.Cause == CauseIdentity {
+			err := fmt.Errorf("%w: %s", ErrNoProof, a.Cause)
+			return Proof{}, a.end(c, began, nil), err
 		}
 		if err := c.Clock.Sleep(ctx, Poll); err != nil {
-			return Proof{}, a.end(c, began, nil), fmt.Errorf("%w: %s: budget of %v spent", ErrNoProof, a.Method, budget)
+			return Proof{}, a.end(c, began, nil), fmt.Errorf("%w: %s: budget of %v spent: %w", ErrNoProof, a.Method, budget, err)
 		}
 	}
 }
 
-func (a *Attempt) note(err error) {
-	if err == nil {
-		return
+// due says that off must be commanded (again). An off that failed is repeated,
+// for a machine that reads off without our command is no proof.
+func (c Chain) due(commanded time.Time, accepted bool, last Reading) bool {
+	since := c.Clock.Now().Sub(commanded)
+	switch {
+	case commanded.IsZero():
+		return true
+	case !accepted:
+		return since >= Retry
+	default:
+		return last.Power == On && since >= Resend
 	}
-	a.Err = err.Error()
+}
+
+// keep adds r to the unbroken run of off readings that a proof may rest on, or
+// ends the run. A reading that does not speak about our command is left out.
+func keep(run []Reading, r Reading, commanded time.Time, accepted bool) []Reading {
+	switch {
+	case r.Power != Off:
+		return nil
+	case !accepted || !r.Began.After(commanded):
+		return run
+	default:
+		return append(run, r)
+	}
+}
+
+// note takes what a command gave, and says whether it was accepted.
+func (a *Attempt) note(err error) bool {
+	a.Cause, a.Err = CauseNone, ""
+	if err == nil {
+		return true
+	}
+	a.Cause, a.Err = CauseProtocol, err.Error()
 	if e, ok := errors.AsType[*Error](err); ok {
 		a.Cause = e.Cause
 	}
+	return false
+}
+
+// take sets the cause that a reading gives, and counts a refusal.
+func (a *Attempt) take(r Reading) int {
+	switch {
+	case r.Power == On && a.Err == "":
+		a.Cause = CauseNotHonoured
+	case r.Power == Unknown && r.Cause != CauseNone:
+		a.Cause = r.Cause
+		return a.refused()
+	}
+	return 0
+}
+
+func (a *Attempt) refused() int {
+	if a.Cause == CauseAuth {
+		return 1
+	}
+	return 0
 }
 
 func (a Attempt) end(c Chain, began time.Time, err error) Attempt {
@@ -187,25 +236,47 @@ func (c Chain) Read(ctx context.Context) Reading {
 
 // On commands power-on by the first link that accepts it and waits until it
 // reads on. It is no undoing of a fence: rule 8 decides when it may be called.
+// Each link but the last waits for its budget, the last for ctx.
 func (c Chain) On(ctx context.Context, guard Guard) error {
+	if len(c.Links) == 0 {
+		return errors.New("power on: no fencing method")
+	}
 	var errs []error
-	for _, l := range c.Links {
+	for i, l := range c.Links {
 		if err := guard(ctx); err != nil {
 			return fmt.Errorf("%w: %w", ErrGuard, err)
 		}
-		if err := call(ctx, l.Method.On); err != nil {
-			errs = append(errs, err)
-			continue
+		err := c.linkOn(ctx, l, i == len(c.Links)-1)
+		if err == nil {
+			return nil
 		}
-		for {
-			if r := read(ctx, l.Method); r.Power == On {
-				return nil
-			}
-			if err := c.Clock.Sleep(ctx, Poll); err != nil {
-				errs = append(errs, fmt.Errorf("power on via %s: does not read on: %w", l.Method.Name(), err))
-				break
-			}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (c Chain) linkOn(ctx context.Context, l Link, last bool) error {
+	if !last {
+		budget := l.Budget
+		if budget <= 0 {
+			budget = DefaultBudget
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, budget)
+		defer cancel()
+	}
+	if err := call(ctx, l.Method.On); err != nil {
+		return err
+	}
+	for {
+		if r := read(ctx, l.Method); r.Power == On {
+			return nil
+		}
+		if err := c.Clock.Sleep(ctx, Poll); err != nil {
+			return fmt.Errorf("power on via %s: does not read on: %w", l.Method.Name(), err)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package fence
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -55,6 +56,8 @@ func Prove(rec Record) (Proof, error) {
 			return Proof{}, fmt.Errorf("%w: reading %d is by %s, off was commanded by %s", ErrNoProof, i+1, r.Method, rec.Method)
 		case r.Power != Off:
 			return Proof{}, fmt.Errorf("%w: reading %d is %s", ErrNoProof, i+1, r.Power)
+		case r.Ended.Before(r.Began):
+			return Proof{}, fmt.Errorf("%w: reading %d ended before it began", ErrNoProof, i+1)
 		case !r.Began.After(rec.Commanded):
 			return Proof{}, fmt.Errorf("%w: reading %d began before the command", ErrNoProof, i+1)
 		case i > 0 && r.Began.Before(rec.Readings[i-1].Ended):
@@ -65,6 +68,8 @@ func Prove(rec Record) (Proof, error) {
 	if gap := last.Began.Sub(first.Began); gap < MinSpacing {
 		return Proof{}, fmt.Errorf("%w: readings only %v apart, %v needed", ErrNoProof, gap, MinSpacing)
 	}
+	// A proof is of what was read: no caller changes it afterwards.
+	rec.Readings = slices.Clone(rec.Readings)
 	return Proof{rec: rec}, nil
 }
 
@@ -74,7 +79,11 @@ func (p Proof) Covers(host, boot string) bool {
 }
 
 // Record gives the evidence behind p.
-func (p Proof) Record() Record { return p.rec }
+func (p Proof) Record() Record {
+	rec := p.rec
+	rec.Readings = slices.Clone(rec.Readings)
+	return rec
+}
 
 // At is when the last reading of p was in.
 func (p Proof) At() time.Time {
