@@ -117,14 +117,20 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 			}
 			commanded = c.Clock.Now()
 			a.Commands++
-			accepted = a.note(call(ctx, l.Method.Off))
+			accepted = a.note(ctx, call(ctx, l.Method.Off))
 			refusals += a.refused()
 			// Readings before a new command say nothing about it.
 			rec.Commanded, rec.Readings = commanded, nil
 		}
-		a.Last = read(ctx, l.Method)
-		refusals += a.take(a.Last)
-		rec.Readings = keep(rec.Readings, a.Last, commanded, accepted)
+		r := read(ctx, l.Method)
+		if ctx.Err() != nil && r.Power == Unknown && a.Cause != CauseNone {
+			// Cut short by the budget, it says nothing of the BMC, and must not
+			// hide what the BMC said before.
+			return Proof{}, a.end(c, began, nil), spent(a.Method, budget, ctx.Err())
+		}
+		a.Last = r
+		refusals += a.take(r)
+		rec.Readings = keep(rec.Readings, r, commanded, accepted)
 		if len(rec.Readings) > 0 {
 			rec.Took = a.Last.Ended.Sub(start)
 			if proof, err := Prove(rec); err == nil {
@@ -137,9 +143,13 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 			return Proof{}, a.end(c, began, nil), err
 		}
 		if err := c.Clock.Sleep(ctx, Poll); err != nil {
-			return Proof{}, a.end(c, began, nil), fmt.Errorf("%w: %s: budget of %v spent: %w", ErrNoProof, a.Method, budget, err)
+			return Proof{}, a.end(c, began, nil), spent(a.Method, budget, err)
 		}
 	}
+}
+
+func spent(method string, budget time.Duration, err error) error {
+	return fmt.Errorf("%w: %s: budget of %v spent: %w", ErrNoProof, method, budget, err)
 }
 
 // due says that off must be commanded (again). An off that failed is repeated,
@@ -169,15 +179,23 @@ func keep(run []Reading, r Reading, commanded time.Time, accepted bool) []Readin
 	}
 }
 
-// note takes what a command gave, and says whether it was accepted.
-func (a *Attempt) note(err error) bool {
-	a.Cause, a.Err = CauseNone, ""
+// note takes what a command gave, and says whether it was accepted. The end of
+// the link's own time is no cause where there was one before.
+func (a *Attempt) note(ctx context.Context, err error) bool {
+	before := a.Cause
 	if err == nil {
+		a.Err = ""
+		if before != CauseNotHonoured { // that is for a reading to clear
+			a.Cause = CauseNone
+		}
 		return true
 	}
 	a.Cause, a.Err = CauseProtocol, err.Error()
 	if e, ok := errors.AsType[*Error](err); ok {
 		a.Cause = e.Cause
+	}
+	if ctx.Err() != nil && before != CauseNone {
+		a.Cause = before
 	}
 	return false
 }
@@ -187,6 +205,8 @@ func (a *Attempt) take(r Reading) int {
 	switch {
 	case r.Power == On && a.Err == "":
 		a.Cause = CauseNotHonoured
+	case r.Power == Off && a.Err == "":
+		a.Cause = CauseNone
 	case r.Power == Unknown && r.Cause != CauseNone:
 		a.Cause = r.Cause
 		return a.refused()
