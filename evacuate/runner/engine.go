@@ -64,23 +64,34 @@ func (e *Engine) Run(ctx context.Context) {
 		case out := <-outcomes:
 			o = &out
 		}
-		ready, encoded := e.think(o)
-		if !e.commit(ctx, ready, encoded) {
-			continue
-		}
-		for _, a := range ready.Actions {
-			e.crash("intent:" + string(a.Step))
-			wg.Go(func() {
-				out := e.Executor.Do(ctx, a)
-				e.crash("call:" + string(a.Step))
-				select {
-				case outcomes <- out:
-				case <-ctx.Done():
-				}
-			})
+		// One step's end is the next one's beginning: think again at once
+		// while there is something to record.
+		for range chain {
+			ready, entries := e.think(o)
+			o = nil
+			if !e.commit(ctx, ready, entries) {
+				break
+			}
+			for _, a := range ready.Actions {
+				e.crash("intent:" + string(a.Step))
+				wg.Go(func() {
+					out := e.Executor.Do(ctx, a)
+					e.crash("call:" + string(a.Step))
+					select {
+					case outcomes <- out:
+					case <-ctx.Done():
+					}
+				})
+			}
+			if len(entries) == 0 {
+				break
+			}
 		}
 	}
 }
+
+// chain bounds how often one tick may think.
+const chain = 8
 
 // think runs the core on a state that stands still; the entries are encoded
 // before it moves on, for they may point into it.

@@ -1,0 +1,263 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/config/identity"
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/clock"
+	"github.com/lifeboat-ha/lifeboat/detector/gossip"
+	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Agent is one agent process.
+type Agent struct {
+	cfg    *config.Agent
+	log    *slog.Logger
+	clock  clock.Clock
+	prober Prober
+	stop   *stopper
+	start  string
+	boot   string
+
+	leaving atomic.Bool
+	mu      sync.Mutex
+	ident   *identity.Identity
+	roster  roster
+	ring    *gossip.Member
+	sender  *heartbeat.Sender
+}
+
+// NewAgent makes an agent of a checked configuration. It must be enrolled.
+func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) {
+	if seams.Clock == nil {
+		seams.Clock = clock.System()
+	}
+	a := &Agent{cfg: cfg, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart()}
+	if a.prober == nil {
+		a.prober = newProber(cfg.Host, time.Second, a.clock.Now)
+	}
+	var err error
+	if a.ident, err = identity.Load(cfg.DataDir); err != nil {
+		return nil, fmt.Errorf("%w (make a token with `lifeboat token create %s`, then run `lifeboat enroll` here)", err, cfg.Host)
+	}
+	if a.ident.Host != cfg.Host {
+		return nil, fmt.Errorf("this host was enrolled as %s, its configuration says %s: enrol it again or mend `host`", a.ident.Host, cfg.Host)
+	}
+	b, err := os.ReadFile(cfg.BootIDFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the boot id: %w", err)
+	}
+	if a.boot = strings.TrimSpace(string(b)); a.boot == "" {
+		return nil, fmt.Errorf("the boot id in %s is empty", cfg.BootIDFile)
+	}
+	a.roster = a.savedRoster()
+	return a, nil
+}
+
+const rosterFile = "roster.json"
+
+func (a *Agent) savedRoster() roster {
+	var r roster
+	if b, err := os.ReadFile(filepath.Join(a.cfg.DataDir, rosterFile)); err == nil && json.Unmarshal(b, &r) == nil {
+		return r
+	}
+	return r
+}
+
+// Start brings the agent up.
+func (a *Agent) Start(ctx context.Context) (err error) {
+	a.stop = newStopper()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.stop.stop())
+		}
+	}()
+	if len(a.roster.Controllers) == 0 {
+		a.fetchRoster(ctx)
+	}
+	ring, err := gossip.Open(ctx, gossip.Options{Name: a.cfg.Host, Bind: a.cfg.Ring.Bind, Advertise: a.cfg.Ring.Advertise, Keys: [][]byte{a.ident.RingKey},
+		Label: a.ident.ClusterID, Profile: gossip.Profile(a.cfg.Ring.Profile), Known: a.ringPeers,
+		Meta: gossip.Meta{Role: gossip.RoleAgent, Boot: a.boot, Start: a.start, Domain: a.cfg.Domain, Version: Version},
+		Now:  a.clock.Now, Boottime: func() time.Duration { return a.clock.Read().Boot }, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.stop.onStop("the ring", ring.Close)
+	a.mu.Lock()
+	a.ring = ring
+	a.mu.Unlock()
+	if err := a.speak(ctx, a.start); err != nil {
+		return err
+	}
+	a.stop.onStop("heartbeats", func() error { return a.sender.Close() })
+	a.stop.every(rosterEvery, a.fetchRoster)
+	a.stop.every(time.Hour, a.renewKey)
+	a.log.Info("agent runs", "boot", a.boot, "start", a.start)
+	return nil
+}
+
+// speak begins to send heartbeats with the key in force, in place of what was
+// sent before.
+func (a *Agent) speak(ctx context.Context, start string) error {
+	a.mu.Lock()
+	former, ident, ring := a.sender, a.ident, a.ring
+	a.mu.Unlock()
+	if former != nil {
+		if err := former.Close(); err != nil {
+			a.log.Warn("former heartbeat socket", "reason", err)
+		}
+	}
+	conn, err := net.ListenPacket("udp", a.cfg.Heartbeat.Bind.String())
+	if err != nil {
+		return fmt.Errorf("open the heartbeat socket: %w", err)
+	}
+	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, ClusterID: ident.ClusterID,
+		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Leaving: a.leaving.Load,
+		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.sender = sender
+	a.mu.Unlock()
+	return nil
+}
+
+// rosterEvery is how often an agent asks whom it may talk to.
+const rosterEvery = 15 * time.Second
+
+// Stop announces the stop, so that silence is not taken for death, and ends.
+func (a *Agent) Stop(ctx context.Context) error {
+	a.leaving.Store(true)
+	actx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := a.sender.Announce(actx); err != nil {
+		a.log.Warn("no controller confirmed the announced stop", "reason", err)
+	}
+	if err := a.ring.SetLeaving(actx); err == nil {
+		_ = a.ring.Leave(actx)
+	}
+	return a.stop.stop()
+}
+
+func (a *Agent) ringPeers() []gossip.Peer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var peers []gossip.Peer
+	for _, c := range a.roster.Controllers {
+		if addr, err := netip.ParseAddrPort(c.Ring); err == nil {
+			peers = append(peers, gossip.Peer{Name: gossip.ControllerName(c.ID), Addr: addr})
+		}
+	}
+	for _, h := range a.roster.Hosts {
+		peers = append(peers, gossip.Peer{Name: string(h)})
+	}
+	return peers
+}
+
+func (a *Agent) controllers() []heartbeat.Peer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var peers []heartbeat.Peer
+	for _, c := range a.roster.Controllers {
+		if addr, err := netip.ParseAddrPort(c.Address); err == nil && len(c.PublicKey) == ed25519.PublicKeySize {
+			peers = append(peers, heartbeat.Peer{ID: c.ID, Address: addr, PublicKey: ed25519.PublicKey(c.PublicKey)})
+		}
+	}
+	return peers
+}
+
+func (a *Agent) listed(h nova.HostName) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Contains(a.roster.Hosts, h)
+}
+
+func (a *Agent) probe(ctx context.Context, o heartbeat.Order) []detector.Probe {
+	ps := a.prober.Probe(ctx, o.Host, o.Addresses, o.Ports)
+	for i := range ps {
+		ps[i].Observer, ps[i].Host = detector.Observer(a.cfg.Host), o.Host
+	}
+	return ps
+}
+
+// fetchRoster asks the controllers in turn; the first that answers will do.
+func (a *Agent) fetchRoster(ctx context.Context) {
+	var addrs []string
+	for _, c := range a.cfg.Controllers {
+		addrs = append(addrs, c.String())
+	}
+	for _, addr := range addrs {
+		r, err := a.askRoster(ctx, addr)
+		if err != nil {
+			a.log.Debug("no roster", "controller", addr, "reason", err)
+			continue
+		}
+		a.adopt(r)
+		return
+	}
+}
+
+func (a *Agent) adopt(r roster) {
+	key := r.RingKey
+	r.RingKey = nil
+	a.mu.Lock()
+	before, _ := json.Marshal(a.roster)
+	a.roster = r
+	sender, ring, ident := a.sender, a.ring, a.ident
+	a.mu.Unlock()
+	if now, err := json.Marshal(r); err == nil && !bytes.Equal(before, now) {
+		if err := writeFile(filepath.Join(a.cfg.DataDir, rosterFile), now); err != nil {
+			a.log.Warn("roster not saved", "reason", err)
+		}
+		if peers := a.controllers(); sender != nil && len(peers) > 0 {
+			if err := sender.SetControllers(peers); err != nil {
+				a.log.Warn("controllers not taken over", "reason", err)
+			}
+		}
+	}
+	if len(key) > 0 && ring != nil && !bytes.Equal(key, ident.RingKey) {
+		if err := errors.Join(ring.Keys().Add(key), ring.Keys().Use(key)); err != nil {
+			a.log.Warn("new ring key not taken over", "reason", err)
+			return
+		}
+		a.mu.Lock()
+		next := *a.ident
+		next.RingKey = key
+		a.ident = &next
+		a.mu.Unlock()
+		if err := next.Save(a.cfg.DataDir); err != nil {
+			a.log.Warn("new ring key not saved", "reason", err)
+		}
+	}
+}
+
+// writeFile replaces a file so that a crash leaves the old or the new.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// Kill ends the agent without a word, as a dying host does.
+func (a *Agent) Kill() error { return a.stop.stop() }

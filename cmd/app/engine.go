@@ -1,0 +1,16 @@
+package app
+
+import (
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/evacuate/runner"
+)
+
+// newEngine joins core, runner and ledger.
+func (c *Controller) newEngine() *runner.Engine {
+	clk := runnerClock{c.clock}
+	log := c.log.With("component", "engine")
+	return &runner.Engine{
+		Core: evacuate.NewCore(c.policy), Ledger: ledgerPort{c}, Mind: c, Crash: c.seams.Crash, Log: log,
+		Executor: &runner.Runner{Fencer: c.powers, Services: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log},
+	}
+}

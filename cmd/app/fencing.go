@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/ipmi"
+	"github.com/lifeboat-ha/lifeboat/fence/redfish"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// newMethod makes a fencing method: a new kind is one case here and one folder
+// in fence/.
+func newMethod(b config.BMC, now func() time.Time) (fence.Method, error) {
+	switch b.Method {
+	case config.MethodIPMI:
+		return ipmi.New(ipmi.Options{Address: b.Address, Username: b.Username, Password: b.Password.Reveal(),
+			Cipher: b.Cipher, Privilege: b.Privilege, Now: now})
+	case config.MethodRedfish:
+		o := redfish.Options{Address: b.Address, System: b.System, Username: b.Username, Password: b.Password.Reveal(),
+			Fingerprint: b.Fingerprint, Insecure: b.Insecure, Now: now}
+		if b.CA != "" {
+			pem, err := os.ReadFile(b.CA)
+			if err != nil {
+				return nil, fmt.Errorf("read the BMC's CA: %w", err)
+			}
+			o.CA = pem
+		}
+		return redfish.New(o)
+	}
+	return nil, fmt.Errorf("unknown fencing method %q", b.Method)
+}
+
+// powers fences by host name. One operation at a time reaches each host's BMC:
+// old ones freeze under bursts.
+type powers struct {
+	now    func() time.Time
+	chains map[string]fence.Chain
+	locks  map[string]*sync.Mutex
+
+	mu     sync.Mutex
+	on     map[string]time.Time     // last on with a living agent
+	last   map[string]fence.Reading // last reading
+	auth   map[string]int           // refusals of our credentials in a row
+	silent map[string]time.Time     // not to be read for evidence before
+}
+
+func newPowers(hosts []config.Host, clk fence.Clock) (*powers, error) {
+	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, locks: map[string]*sync.Mutex{}, on: map[string]time.Time{},
+		last: map[string]fence.Reading{}, auth: map[string]int{}, silent: map[string]time.Time{}}
+	for _, h := range hosts {
+		c := fence.Chain{Clock: clk}
+		for _, b := range h.BMC {
+			m, err := newMethod(b, clk.Now)
+			if err != nil {
+				return nil, fmt.Errorf("host %s: %s: %w", h.Name, b.Method, err)
+			}
+			c.Links = append(c.Links, fence.Link{Method: m, Budget: b.Budget})
+		}
+		p.chains[h.Name], p.locks[h.Name] = c, &sync.Mutex{}
+	}
+	return p, nil
+}
+
+// Off fences a host.
+func (p *powers) Off(ctx context.Context, host, boot string, guard fence.Guard) (fence.Proof, []fence.Attempt, error) {
+	l, ok := p.locks[host]
+	if !ok {
+		return fence.Proof{}, nil, fmt.Errorf("%w: host %s is not in the inventory", fence.ErrNoProof, host)
+	}
+	l.Lock()
+	defer l.Unlock()
+	return p.chains[host].Off(ctx, host, boot, guard)
+}
+
+// On powers a host on.
+func (p *powers) On(ctx context.Context, host string, guard fence.Guard) error {
+	l, ok := p.locks[host]
+	if !ok {
+		return fmt.Errorf("host %s is not in the inventory", host)
+	}
+	l.Lock()
+	defer l.Unlock()
+	return p.chains[host].On(ctx, guard)
+}
+
+// Read reads a host's power, whatever it takes.
+func (p *powers) Read(ctx context.Context, host string) fence.Reading {
+	l, ok := p.locks[host]
+	if !ok || len(p.chains[host].Links) == 0 {
+		return fence.Reading{Power: fence.Unknown, Cause: fence.CauseProtocol, Raw: "no fencing method", Began: p.now(), Ended: p.now()}
+	}
+	l.Lock()
+	r := p.chains[host].Read(ctx)
+	l.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[host] = r
+	if r.Cause == fence.CauseAuth {
+		if p.auth[host]++; p.auth[host] >= 2 {
+			p.silent[host] = p.now().Add(authPause) // asking on would lock the account
+		}
+	} else {
+		p.auth[host] = 0
+	}
+	return r
+}
+
+// authPause is how long a BMC that twice refused our credentials is not asked
+// for evidence.
+const authPause = 15 * time.Minute
+
+// Peek reads for evidence only: it does not wait for a busy BMC and spares one
+// that refuses us.
+func (p *powers) Peek(ctx context.Context, host string) (fence.Reading, bool) {
+	l, ok := p.locks[host]
+	if !ok || len(p.chains[host].Links) == 0 {
+		return fence.Reading{}, false
+	}
+	p.mu.Lock()
+	spared := p.now().Before(p.silent[host])
+	p.mu.Unlock()
+	if spared || !l.TryLock() {
+		return fence.Reading{}, false
+	}
+	l.Unlock()
+	return p.Read(ctx, host), true
+}
+
+func (p *powers) sawOn(host string, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.on[host] = at
+}
+
+// sights is what the gates may know of fencing.
+func (p *powers) sights() map[nova.HostName]evacuate.Fencing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[nova.HostName]evacuate.Fencing, len(p.chains))
+	for host, c := range p.chains {
+		f := evacuate.Fencing{PoweredOn: p.on[host]}
+		for _, l := range c.Links {
+			f.Methods = append(f.Methods, l.Method.Name())
+		}
+		if r, ok := p.last[host]; ok {
+			f.Last = fmt.Sprintf("last reading %s %s at %s", r.Power, r.Cause, r.Ended.Format(time.TimeOnly))
+		}
+		out[nova.HostName(host)] = f
+	}
+	return out
+}
+
+func powerReading(host nova.HostName, r fence.Reading) detector.PowerReading {
+	return detector.PowerReading{Host: host, Power: string(r.Power), Cause: string(r.Cause), Began: r.Began}
+}

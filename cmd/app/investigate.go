@@ -1,0 +1,349 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Prober asks a host's addresses for a sign of life.
+type Prober interface {
+	Probe(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe
+}
+
+const (
+	// investigateEvery is the pause between two rounds about one suspect.
+	investigateEvery = 1500 * time.Millisecond
+	// baselineEvery is how often a host is probed while it is well, so that
+	// its later silence is evidence.
+	baselineEvery = 60 * time.Second
+	// preflightEvery and preflightRetry space the readings of each BMC.
+	preflightEvery = 10 * time.Minute
+	preflightRetry = 30 * time.Second
+	// bmcReads is how many BMCs are read at once as evidence.
+	bmcReads = 10
+	// askPeers is how many ring peers probe a suspect.
+	askPeers = 3
+)
+
+// investigator finds out about suspects, and what is normal about the others.
+type investigator struct {
+	c *Controller
+
+	mu       sync.Mutex
+	next     map[nova.HostName]time.Time
+	power    map[nova.HostName]bool // a BMC is being read
+	baseline map[nova.HostName]time.Time
+	flight   map[nova.HostName]time.Time
+	slots    chan struct{}
+}
+
+func newInvestigator(c *Controller) *investigator {
+	return &investigator{c: c, next: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, baseline: map[nova.HostName]time.Time{},
+		flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads)}
+}
+
+// suspects starts a round about every host that fell silent. Leader only.
+func (v *investigator) suspects(ctx context.Context) {
+	if !v.c.leads() {
+		return
+	}
+	now := v.c.clock.Now()
+	verdicts := v.c.observer.last()
+	// A storm is ours or the network's: its hosts are probed, their BMCs are
+	// not flooded with readings.
+	silent := 0
+	for _, verdict := range verdicts {
+		if silentToAll(verdict) {
+			silent++
+		}
+	}
+	storm := silent > v.c.policy.StormLimit(len(verdicts))+2
+	for host, verdict := range verdicts {
+		if !silentToAll(verdict) || !v.due(v.next, host, now, investigateEvery) {
+			continue
+		}
+		v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
+		if !storm && !v.c.observer.justRead(host, now) {
+			v.c.stop.wg.Go(func() { v.readPower(ctx, host) })
+		}
+	}
+}
+
+// silentToAll says that a host is not heard by anybody and this is neither
+// wanted nor explained.
+func silentToAll(v detector.Verdict) bool {
+	switch v.State {
+	case detector.Suspect, detector.Dead, detector.Unmanageable:
+		return v.Reason != detector.ReasonHeartbeatVeto
+	case detector.Unknown:
+		return v.Reason != detector.ReasonNeverHeard
+	case detector.Leaving:
+		return true
+	default:
+		return false
+	}
+}
+
+func (v *investigator) due(m map[nova.HostName]time.Time, host nova.HostName, now time.Time, every time.Duration) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now.Before(m[host]) {
+		return false
+	}
+	m[host] = now.Add(every)
+	return true
+}
+
+// justRead spares a BMC that was read less than a second ago.
+func (o *observer) justRead(host nova.HostName, now time.Time) bool {
+	v, ok := o.last()[host]
+	return ok && len(v.View.Power) > 0 && now.Sub(v.At)+v.View.Power[0].Age < time.Second
+}
+
+// probe asks the host from here, from the other controllers, and from ring
+// peers of other failure domains.
+func (v *investigator) probe(ctx context.Context, host nova.HostName, verdict detector.Verdict) {
+	addrs, ok := v.c.addresses[host]
+	if !ok {
+		return
+	}
+	v.c.observer.probes(v.c.probeSelf(ctx, host))
+	_ = addrs
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, p := range v.c.ledger.Voters() {
+		if p.ID != v.c.id {
+			wg.Go(func() { v.askController(ctx, p.ID, p.Address, host) })
+		}
+	}
+	order := heartbeat.Order{Host: host, Addresses: addrs, Ports: v.c.ports}
+	for _, peer := range v.peers(host, verdict.View.Domain) {
+		if err := v.c.receiver.Order(ctx, peer, order); err != nil {
+			v.c.log.Debug("probe order not sent", "host", host, "peer", peer, "reason", err)
+		}
+	}
+}
+
+// peers chooses healthy hosts, those of other failure domains first.
+func (v *investigator) peers(host nova.HostName, domain detector.Domain) []nova.HostName {
+	var other, same []nova.HostName
+	for h, verdict := range v.c.observer.last() {
+		if h == host || verdict.State != detector.Healthy {
+			continue
+		}
+		if verdict.View.Domain != domain {
+			other = append(other, h)
+		} else {
+			same = append(same, h)
+		}
+	}
+	rand.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })
+	all := append(other, same...)
+	return all[:min(askPeers, len(all))]
+}
+
+func (v *investigator) askController(ctx context.Context, id, address string, host nova.HostName) {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	body, _ := json.Marshal(probeQuestion{Host: host})
+	var answer []detector.AgedProbe
+	if err := postJSON(ctx, v.c.channel.Client(id, address), "https://"+address+pathProbe, body, &answer); err != nil {
+		v.c.log.Debug("controller did not probe", "controller", id, "host", host, "reason", err)
+		return
+	}
+	now := v.c.clock.Now()
+	for _, p := range answer {
+		p.Probe.Began = now.Add(-p.Age)
+		v.c.observer.probes([]detector.Probe{p.Probe})
+	}
+}
+
+type probeQuestion struct {
+	Host nova.HostName `json:"host"`
+}
+
+// readPower reads a suspect's BMC at once: off twice is the fast path.
+func (v *investigator) readPower(ctx context.Context, host nova.HostName) {
+	v.mu.Lock()
+	busy := v.power[host]
+	v.power[host] = true
+	v.mu.Unlock()
+	if busy {
+		return
+	}
+	defer func() {
+		v.mu.Lock()
+		delete(v.power, host)
+		v.mu.Unlock()
+	}()
+	select {
+	case v.slots <- struct{}{}:
+		defer func() { <-v.slots }()
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+	defer cancel()
+	for range 2 { // an off is believed when it is read twice, a second apart
+		r, ok := v.c.powers.Peek(ctx, string(host))
+		if !ok {
+			return
+		}
+		v.c.observer.with(func(t *detector.Table) { t.Power(powerReading(host, r)) })
+		if r.Power != fence.Off || v.c.clock.Sleep(ctx, fence.MinSpacing) != nil {
+			return
+		}
+	}
+}
+
+// baselines probes a few hosts a second while they are well.
+func (v *investigator) baselines(ctx context.Context) {
+	now := v.c.clock.Now()
+	started := 0
+	for host := range v.c.addresses {
+		if started >= 20 {
+			return
+		}
+		if v.due(v.baseline, host, now, baselineEvery-time.Duration(rand.Int64N(int64(baselineEvery/6)))) {
+			started++
+			v.c.stop.wg.Go(func() { v.c.observer.probes(v.c.probeSelf(ctx, host)) })
+		}
+	}
+}
+
+// preflight reads the BMCs of hosts that live: a BMC that reads on now is one
+// that can be believed on the day it matters.
+func (v *investigator) preflight(ctx context.Context) {
+	if !v.c.leads() {
+		return
+	}
+	now := v.c.clock.Now()
+	for host, verdict := range v.c.observer.last() {
+		if verdict.State != detector.Healthy && verdict.State != detector.Degraded {
+			continue
+		}
+		if _, ok := v.c.powers.chains[string(host)]; !ok || !v.due(v.flight, host, now, preflightRetry) {
+			continue
+		}
+		v.c.stop.wg.Go(func() {
+			rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+			defer cancel()
+			r, ok := v.c.powers.Peek(rctx, string(host))
+			if !ok || r.Power != fence.On {
+				return
+			}
+			// The host must have been heard since the reading began.
+			if h := v.c.observer.last()[host]; h.State == detector.Healthy || h.State == detector.Degraded {
+				v.c.powers.sawOn(string(host), v.c.clock.Now())
+				v.mu.Lock()
+				v.flight[host] = now.Add(preflightEvery)
+				v.mu.Unlock()
+			}
+		})
+	}
+}
+
+func postJSON(ctx context.Context, cl *http.Client, url string, body []byte, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return doJSON(cl, req, answer)
+}
+
+func doJSON(cl *http.Client, req *http.Request, answer any) error {
+	resp, err := cl.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var p struct {
+			Detail string `json:"detail"`
+		}
+		_ = json.NewDecoder(resp.Body).Decode(&p)
+		return fmt.Errorf("%s: %s %s", req.URL.Path, resp.Status, p.Detail)
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// keeper commits what the leader has seen and the ledger should remember.
+func (c *Controller) keep(ctx context.Context) {
+	if !c.leads() {
+		return
+	}
+	for _, e := range c.toRemember() {
+		if err := c.apply(ctx, e); err != nil {
+			c.log.Warn("not remembered", "kind", e.Kind, "host", e.Host, "reason", err)
+			return
+		}
+	}
+}
+
+// rememberOn is how old the ledger's last sight of power may get.
+const rememberOn = time.Hour
+
+func (c *Controller) toRemember() []evacuate.Entry {
+	infos := c.observer.controllerInfos()
+	infos[c.id] = c.info()
+	sights := c.powers.sights()
+	_, servers := c.cloud.seen()
+	now := c.clock.Now()
+	var out []evacuate.Entry
+	var seen []evacuate.HostSeen
+	c.machine.Locked(func(s *evacuate.State) {
+		if s.ClusterID == "" {
+			out = append(out, evacuate.Entry{Kind: evacuate.KindClusterInit, Cluster: &evacuate.ClusterInit{ID: c.ledger.ClusterID(), Name: c.cfg.Cluster, Mode: evacuate.Mode(c.cfg.Policy.Mode)}})
+		}
+		for id, info := range infos {
+			if old := s.Controllers[id]; old == nil || old.Address != info.Address || old.Ring != info.Ring || !bytes.Equal(old.PublicKey, info.PublicKey) {
+				out = append(out, evacuate.Entry{Kind: evacuate.KindControllerJoin, Controller: &info})
+			}
+		}
+		for _, h := range c.cfg.Hosts {
+			if x, changed := remember(s.Hosts[nova.HostName(h.Name)], nova.HostName(h.Name), sights, servers, now); changed {
+				seen = append(seen, x)
+			}
+		}
+	})
+	if len(seen) > 0 {
+		out = append(out, evacuate.Entry{Kind: evacuate.KindHostSeen, Seen: seen})
+	}
+	for i := range out {
+		out[i].At, out[i].By = now, c.id
+	}
+	return out
+}
+
+func remember(h *evacuate.Host, name nova.HostName, sights map[nova.HostName]evacuate.Fencing, servers map[nova.HostName][]nova.Server, now time.Time) (evacuate.HostSeen, bool) {
+	x := evacuate.HostSeen{Host: name}
+	if h == nil {
+		return x, true
+	}
+	changed := false
+	if on := sights[name].PoweredOn; on.Sub(h.PoweredOn) > rememberOn && now.Sub(on) < rememberOn {
+		x.PoweredOn, changed = on, true
+	}
+	if list, ok := servers[name]; ok {
+		if ids := serverIDs(list); !equalIDs(ids, h.Instances) {
+			x.Instances, x.Listed, changed = ids, true, true
+		}
+	}
+	return x, changed
+}

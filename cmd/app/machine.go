@@ -1,0 +1,115 @@
+// Package app wires Lifeboat's processes: it maps configuration to the packages'
+// options, starts them in order, and stops them in the reverse order. It is the
+// only place that knows every package; it decides nothing itself.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
+)
+
+// machine is the replicated state behind a lock: Raft writes, everybody reads.
+type machine struct {
+	mu    sync.RWMutex
+	state *evacuate.State
+
+	copyMu sync.Mutex
+	copied *evacuate.State // of index copied.Index, never changed again
+	edits  uint64          // counts changes, for the copy
+	at     uint64
+}
+
+func newMachine() *machine { return &machine{state: evacuate.NewState()} }
+
+// Apply is called by Raft, entry by entry.
+func (m *machine) Apply(index, term uint64, data []byte) any {
+	e, err := evacuate.DecodeEntry(data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.edits++
+	err = m.state.Apply(index, term, e)
+	switch {
+	case errors.Is(err, evacuate.ErrCorrupt):
+		return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
+	case err != nil:
+		return err
+	}
+	return nil
+}
+
+// Snapshot gives the whole state.
+func (m *machine) Snapshot() ([]byte, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.state.Marshal()
+}
+
+// Check judges a state before it is put in place.
+func (m *machine) Check(data []byte) error {
+	_, err := evacuate.UnmarshalState(data)
+	return err
+}
+
+// Restore replaces the whole state.
+func (m *machine) Restore(data []byte) error {
+	s, err := evacuate.UnmarshalState(data)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = s
+	m.edits++
+	return nil
+}
+
+// Restored voids what a state of the past cannot know (rule 13). It gives the
+// same result on every replica: no time of its own.
+func (m *machine) Restored(index, term, generation uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.edits++
+	if uint64(m.state.Generation) >= generation {
+		return nil // this restore was seen to already
+	}
+	m.state.Generation = int(generation) - 1
+	return m.state.Apply(index, term, evacuate.Entry{Kind: evacuate.KindClusterRestored, By: "restore", At: time.Unix(0, 0).UTC()})
+}
+
+// Locked calls f with the state held still. f must not keep pointers into it.
+func (m *machine) Locked(f func(*evacuate.State)) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	f(m.state)
+}
+
+// Copy gives a state that nobody changes, at most one copy a change.
+func (m *machine) Copy() *evacuate.State {
+	m.copyMu.Lock()
+	defer m.copyMu.Unlock()
+	m.mu.RLock()
+	edits := m.edits
+	if m.copied != nil && m.at == edits {
+		m.mu.RUnlock()
+		return m.copied
+	}
+	b, err := m.state.Marshal()
+	m.mu.RUnlock()
+	if err != nil {
+		return evacuate.NewState()
+	}
+	s, err := evacuate.UnmarshalState(b)
+	if err != nil {
+		return evacuate.NewState()
+	}
+	m.copied, m.at = s, edits
+	return s
+}

@@ -1,0 +1,5 @@
+//go:build !faults
+
+package app
+
+func crashPoint() func(string) { return nil }

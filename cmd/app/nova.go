@@ -1,0 +1,254 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+	"github.com/lifeboat-ha/lifeboat/nova/rest"
+)
+
+// cloud is the leader's look at Nova, and the only way to evacuate.
+type cloud struct {
+	options rest.Options
+	now     func() time.Time
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	client  *rest.Client
+	sight   evacuate.NovaSight
+	servers map[nova.HostName][]nova.Server
+	moved   map[nova.HostName]time.Time // updated_at as last seen
+	touched map[nova.HostName]time.Time // by our own writes
+}
+
+func newCloud(c config.Nova, now func() time.Time, log *slog.Logger) *cloud {
+	o := rest.Default()
+	o.Cloud, o.CloudsFile, o.Region, o.Interface = c.Cloud, c.CloudsFile, c.Region, c.Interface
+	o.Endpoints, o.AuthEndpoints, o.PlacementEndpoints, o.CAFile = c.Endpoints, c.AuthEndpoints, c.PlacementEndpoints, c.CA
+	if c.Timeout > 0 {
+		o.Timeout = c.Timeout
+	}
+	o.Now, o.Log = now, log
+	return &cloud{options: o, now: now, log: log, servers: map[nova.HostName][]nova.Server{},
+		moved: map[nova.HostName]time.Time{}, touched: map[nova.HostName]time.Time{}}
+}
+
+// connected gives the client, logging in if that has not worked yet.
+func (c *cloud) connected(ctx context.Context) (*rest.Client, error) {
+	c.mu.Lock()
+	cl := c.client
+	c.mu.Unlock()
+	if cl != nil {
+		return cl, nil
+	}
+	cl, err := rest.Connect(ctx, c.options)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client != nil {
+		_ = cl.Close()
+		return c.client, nil
+	}
+	c.client = cl
+	return cl, nil
+}
+
+func (c *cloud) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client == nil {
+		return nil
+	}
+	return c.client.Close()
+}
+
+// novaTimeout bounds one look at Nova.
+const novaTimeout = 10 * time.Second
+
+// look reads services, and tells the table what each nova-compute reported.
+func (c *cloud) look(ctx context.Context, see func(nova.HostName, nova.ServiceState, time.Time)) error {
+	ctx, cancel := context.WithTimeout(ctx, novaTimeout)
+	defer cancel()
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return c.failed(err)
+	}
+	services, apiNow, err := cl.Services(ctx)
+	if err != nil {
+		return c.failed(err)
+	}
+	control, err := cl.ControlServices(ctx)
+	if err != nil {
+		return c.failed(err)
+	}
+	now := c.now()
+	byHost := make(map[nova.HostName]nova.Service, len(services))
+	c.mu.Lock()
+	for _, s := range services {
+		byHost[s.Host] = s
+		see(s.Host, s.State, c.reported(s, apiNow, now))
+	}
+	c.sight = evacuate.NovaSight{At: now, Services: byHost, Conductors: control.Up("nova-conductor"), Schedulers: control.Up("nova-scheduler")}
+	c.mu.Unlock()
+	return nil
+}
+
+// ourWrites is how long after a write of ours a moved row proves nothing.
+const ourWrites = 15 * time.Second
+
+// reported is when a service's row last moved by itself, on our clock: the
+// age of its stamp on Nova's. Zero if it did not move.
+func (c *cloud) reported(s nova.Service, apiNow, now time.Time) time.Time {
+	before, known := c.moved[s.Host]
+	c.moved[s.Host] = s.UpdatedAt
+	if !known || !s.UpdatedAt.After(before) || s.Disabled || now.Sub(c.touched[s.Host]) < ourWrites {
+		return time.Time{}
+	}
+	age := max(apiNow.Sub(s.UpdatedAt), 0)
+	return now.Add(-age)
+}
+
+func (c *cloud) failed(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sight.Err = err.Error()
+	return err
+}
+
+// list reads the servers of the given hosts: what is lost if they die.
+func (c *cloud) list(ctx context.Context, hosts []nova.HostName) error {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		lctx, cancel := context.WithTimeout(ctx, novaTimeout)
+		servers, err := cl.Servers(lctx, h)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("list the servers of %s: %w", h, err)
+		}
+		c.mu.Lock()
+		c.servers[h] = servers
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+func (c *cloud) seen() (evacuate.NovaSight, map[nova.HostName][]nova.Server) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	servers := make(map[nova.HostName][]nova.Server, len(c.servers))
+	for h, s := range c.servers {
+		servers[h] = s
+	}
+	return c.sight, servers
+}
+
+// What the runner asks of Nova.
+
+func (c *cloud) Service(ctx context.Context, host nova.HostName) (nova.Service, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nova.Service{}, err
+	}
+	return cl.Service(ctx, host)
+}
+
+func (c *cloud) UpdateService(ctx context.Context, id string, u nova.ServiceUpdate) (nova.Service, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nova.Service{}, err
+	}
+	c.touch(id)
+	s, err := cl.UpdateService(ctx, id, u)
+	c.touch(id)
+	return s, err
+}
+
+func (c *cloud) touch(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for h, s := range c.sight.Services {
+		if s.ID == id {
+			c.touched[h] = c.now()
+		}
+	}
+}
+
+func (c *cloud) ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return false, err
+	}
+	return cl.ComputeStatusDisabled(ctx, host)
+}
+
+func (c *cloud) Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.Servers(ctx, host)
+}
+
+func (c *cloud) Server(ctx context.Context, id nova.ServerID) (nova.Server, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nova.Server{}, err
+	}
+	return cl.Server(ctx, id)
+}
+
+func (c *cloud) Stop(ctx context.Context, id nova.ServerID) (string, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cl.Stop(ctx, id)
+}
+
+func (c *cloud) Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.Evacuations(ctx, source)
+}
+
+func (c *cloud) Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.Actions(ctx, id)
+}
+
+// Evacuate sends the POST, only with a proof for this host and boot in hand.
+func (c *cloud) Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (string, error) {
+	if !proof.Covers(string(source), boot) {
+		return "", &nova.Error{Doing: "evacuate " + string(id), Fault: nova.FaultUnsent, Err: fmt.Errorf("%w for %s", fence.ErrNoProof, source)}
+	}
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cl.Evacuate(ctx, id)
+}
+
+// serviceSink adapts the table's Service.
+func serviceSink(o *observer) func(nova.HostName, nova.ServiceState, time.Time) {
+	return func(h nova.HostName, s nova.ServiceState, reported time.Time) {
+		o.with(func(t *detector.Table) { t.Service(h, s, reported, o.now()) })
+	}
+}

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// observer owns a controller's table of evidence.
+type observer struct {
+	id  detector.Observer
+	now func() time.Time
+
+	mu    sync.Mutex
+	table *detector.Table
+	terms map[string]uint64
+	infos map[string]evacuate.Controller
+	judge detector.Policy
+	// verdicts are those of the last look.
+	verdicts map[nova.HostName]detector.Verdict
+}
+
+func newObserver(id string, p detector.Policy, now func() time.Time) *observer {
+	return &observer{id: detector.Observer(id), now: now, judge: p, table: detector.NewTable(p),
+		terms: map[string]uint64{}, infos: map[string]evacuate.Controller{}}
+}
+
+func (o *observer) with(f func(*detector.Table)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f(o.table)
+}
+
+// heartbeat takes what the receiver heard.
+func (o *observer) heartbeat(hb detector.Heartbeat, _ netip.AddrPort, at time.Time) {
+	o.with(func(t *detector.Table) { t.Heartbeat(o.id, hb, at) })
+}
+
+func (o *observer) probes(ps []detector.Probe) {
+	o.with(func(t *detector.Table) {
+		for _, p := range ps {
+			t.Probe(p)
+		}
+	})
+}
+
+// peerReport is a controller's report with who it is and which term it has
+// acknowledged.
+type peerReport struct {
+	detector.Report
+	Term uint64              `json:"term"`
+	Info evacuate.Controller `json:"info"`
+}
+
+// merge takes another controller's report.
+func (o *observer) merge(r peerReport) {
+	now := o.now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.table.Merge(r.Report, now)
+	o.terms[string(r.Controller)] = max(o.terms[string(r.Controller)], r.Term)
+	o.infos[string(r.Controller)] = r.Info
+}
+
+// judgement judges every host of the state.
+func (o *observer) judgement(s *evacuate.State, voters int) map[nova.HostName]detector.Verdict {
+	now := o.now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := make(map[nova.HostName]detector.Verdict, len(s.Hosts))
+	enrolled := 0
+	for _, h := range s.Hosts {
+		if !h.Enrolled.IsZero() {
+			enrolled++
+		}
+	}
+	for name, h := range s.Hosts {
+		boot := h.Boot
+		if r := s.Open(name); r != nil {
+			boot = "" // a returning host's new boot id is expected
+		}
+		v := o.table.View(name, detector.Facts{Voters: voters, Boot: boot, Maintenance: h.Maintenance, Known: enrolled + voters}, now)
+		out[name] = detector.Judge(v, o.judge)
+	}
+	o.verdicts = out
+	return out
+}
+
+func (o *observer) last() map[nova.HostName]detector.Verdict {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.verdicts
+}
+
+// heard gives each host's last heartbeat.
+func (o *observer) heard(s *evacuate.State) map[nova.HostName]evacuate.Heard {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := make(map[nova.HostName]evacuate.Heard, len(s.Hosts))
+	for name := range s.Hosts {
+		if at, boot, start := o.table.LastHeard(name); !at.IsZero() {
+			out[name] = evacuate.Heard{At: at, Boot: boot, Start: start}
+		}
+	}
+	return out
+}
+
+func (o *observer) ackTerms() map[string]uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := map[string]uint64{}
+	for id, t := range o.terms {
+		out[id] = t
+	}
+	return out
+}
+
+func (o *observer) controllerInfos() map[string]evacuate.Controller {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := map[string]evacuate.Controller{}
+	for id, c := range o.infos {
+		out[id] = c
+	}
+	return out
+}
+
+// freshControllers counts the controllers whose report is fresh.
+func (o *observer) freshControllers() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.table.FreshControllers(o.now())
+}

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// FreezeFile in the data directory freezes without the ledger: its first line
+// is the reason.
+const FreezeFile = "freeze"
+
+// World gathers what this controller knows at this instant.
+func (c *Controller) World() evacuate.World {
+	health := c.ledger.Health()
+	voters := max(health.Voters, 1)
+	c.observer.with(func(t *detector.Table) { t.Alive(c.observer.id, c.ringView(), c.clock.Now()) })
+	c.mu.Lock()
+	w := evacuate.World{Leader: evacuate.Leadership{ID: c.id, Is: c.leading, Term: c.tenure.Term, Since: c.since, Writable: health.Writable && c.leading}}
+	c.mu.Unlock()
+	sight, servers := c.cloud.seen()
+	w.Nova, w.Servers = sight, servers
+	w.Fencing = c.powers.sights()
+	w.Terms = c.observer.ackTerms()
+	w.Frozen = c.frozen()
+	w.Storage = map[nova.HostName]evacuate.Storage{}
+	for _, h := range c.cfg.Hosts {
+		w.Storage[nova.HostName(h.Name)] = evacuate.Storage(h.Storage)
+	}
+	c.machine.Locked(func(s *evacuate.State) {
+		w.Verdicts = c.observer.judgement(s, voters)
+		w.Heard = c.observer.heard(s)
+	})
+	w.Now = c.clock.Now()
+	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: c.observer.freshControllers()}
+	for _, v := range w.Verdicts {
+		if v.Reason == detector.ReasonNeverHeard {
+			continue
+		}
+		w.Network.Known++
+		if v.Silent <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
+			w.Network.Heard++
+		}
+	}
+	return w
+}
+
+// Locked holds the state still for the engine.
+func (c *Controller) Locked(f func(*evacuate.State)) { c.machine.Locked(f) }
+
+// frozen reads the local freeze file: it works when the ledger does not.
+func (c *Controller) frozen() string {
+	b, err := os.ReadFile(filepath.Join(c.cfg.Controller.DataDir, FreezeFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	if err != nil {
+		return "the file " + FreezeFile + " cannot be read"
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	if line == "" {
+		line = "no reason given"
+	}
+	return line
+}
+
+// lookAtNova keeps the leader's sight of Nova fresh.
+func (c *Controller) lookAtNova(ctx context.Context) {
+	if !c.leads() {
+		return
+	}
+	if err := c.cloud.look(ctx, serviceSink(c.observer)); err != nil && ctx.Err() == nil {
+		c.log.Warn("Nova does not answer", "reason", err)
+	}
+}
+
+// listServers keeps the list of what would be lost with each host.
+func (c *Controller) listServers(ctx context.Context) {
+	if !c.leads() {
+		return
+	}
+	sight, _ := c.cloud.seen()
+	var hosts []nova.HostName
+	c.machine.Locked(func(s *evacuate.State) {
+		for name := range s.Hosts {
+			if _, known := sight.Services[name]; known && s.Open(name) == nil {
+				hosts = append(hosts, name)
+			}
+		}
+	})
+	if err := c.cloud.list(ctx, hosts); err != nil && ctx.Err() == nil {
+		c.log.Warn("servers not listed", "reason", err)
+	}
+}
+
+// ledgerPort gives the engine its ledger.
+type ledgerPort struct{ c *Controller }
+
+func (l ledgerPort) Apply(ctx context.Context, e evacuate.Entry) error { return l.c.apply(ctx, e) }
+func (l ledgerPort) Verify(ctx context.Context) error                  { return l.c.ledger.Verify(ctx) }
+func (l ledgerPort) Term() uint64                                      { return l.c.ledger.Term() }

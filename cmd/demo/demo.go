@@ -1,0 +1,370 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/cmd/app"
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Options of a run.
+type Options struct {
+	// Keep leaves the site up until the context ends.
+	Keep bool
+	Out  io.Writer
+	// Dir receives everything that is written; a temporary one if empty.
+	Dir string
+}
+
+// limit is how long the demonstration may take.
+const limit = 85 * time.Second
+
+// run is one demonstration.
+type run struct {
+	*site
+	out   io.Writer
+	start time.Time
+	ctls  []*app.Controller
+
+	mu     sync.Mutex
+	agents map[nova.HostName]*app.Agent
+	told   map[evacuate.RecoveryID]int
+}
+
+// Run demonstrates: it returns nil only if every instance runs exactly once
+// and the two hosts are back in service.
+func Run(ctx context.Context, o Options) (err error) {
+	dir := o.Dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "lifeboat-demo-"); err != nil {
+			return fmt.Errorf("make the demo's directory: %w", err)
+		}
+		if !o.Keep {
+			defer os.RemoveAll(dir)
+		}
+	}
+	s, err := newSite(dir)
+	if err != nil {
+		return err
+	}
+	r := &run{site: s, out: o.Out, start: s.clock.Now(), agents: map[nova.HostName]*app.Agent{}, told: map[evacuate.RecoveryID]int{}}
+	defer func() { err = errors.Join(err, r.end()) }()
+	lctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r.say("an emulated Nova with %d hosts and %d servers, Redfish BMCs, and Lifeboat: %d controllers, %d agents, all in this process", hosts, hosts*perHost, controllers, hosts)
+	if err := r.up(lctx); err != nil {
+		return err
+	}
+	if err := r.incidents(lctx); err != nil {
+		return err
+	}
+	if err := r.verdict(); err != nil || !o.Keep {
+		return err
+	}
+	r.keep(ctx)
+	return nil
+}
+
+func (r *run) say(format string, args ...any) {
+	fmt.Fprintf(r.out, "%6.1f s  %s\n", r.clock.Now().Sub(r.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (r *run) log(name string) *slog.Logger {
+	f, err := os.OpenFile(filepath.Join(r.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	r.close = append(r.close, f.Close)
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// up starts controllers, then enrols and starts every agent.
+func (r *run) up(ctx context.Context) error {
+	for i := 1; i <= controllers; i++ {
+		cfg, err := r.controllerConfig(i)
+		if err != nil {
+			return err
+		}
+		c, err := app.NewController(cfg, r.log(controllerID(i)), app.Seams{Prober: r, Fatal: func(err error) { r.say("a controller gave up: %v", err) }})
+		if err != nil {
+			return err
+		}
+		if err := c.Start(ctx); err != nil {
+			return err
+		}
+		r.ctls = append(r.ctls, c)
+	}
+	leader, err := r.leader(ctx)
+	if err != nil {
+		return err
+	}
+	r.say("%s leads; every host is enrolled with a one-time token and its own key", leader.ID())
+	for n, h := range r.hosts {
+		h.machine.OnPower = func(on bool) { r.power(n, h, on) }
+		if err := r.newBoot(h); err != nil {
+			return err
+		}
+		token, err := leader.NewToken(ctx, h.name, time.Hour)
+		if err != nil {
+			return err
+		}
+		cfg, err := r.agentConfig(n, h)
+		if err != nil {
+			return err
+		}
+		if err := app.Enrol(ctx, cfg, r.peer(n%controllers+1), token); err != nil {
+			return err
+		}
+		if err := r.startAgent(ctx, n, h); err != nil {
+			return err
+		}
+	}
+	return r.wait(ctx, "all hosts healthy and fenceable", r.ready)
+}
+
+func (r *run) startAgent(ctx context.Context, n int, h *host) error {
+	cfg, err := r.agentConfig(n, h)
+	if err != nil {
+		return err
+	}
+	a, err := app.NewAgent(cfg, r.log(string(h.name)), app.Seams{Prober: r})
+	if err != nil {
+		return err
+	}
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agents[h.name] = a
+	return nil
+}
+
+// killAgent is what a dying host does to its agent.
+func (r *run) killAgent(h *host) {
+	r.mu.Lock()
+	a := r.agents[h.name]
+	delete(r.agents, h.name)
+	r.mu.Unlock()
+	if a != nil {
+		_ = a.Kill()
+	}
+}
+
+// power is what the BMC's command does to the machine.
+func (r *run) power(n int, h *host, on bool) {
+	if !on {
+		r.nova.PowerOff(h.name)
+		r.killAgent(h)
+		return
+	}
+	r.nova.PowerOn(h.name)
+	go func() {
+		_ = r.clock.Sleep(context.Background(), time.Second) // it boots
+		if r.newBoot(h) == nil && r.startAgent(context.Background(), n, h) == nil {
+			r.nova.RestartCompute(h.name)
+		}
+	}()
+}
+
+// Probe answers for the emulated network: a machine without power or with a
+// dead kernel is silent.
+func (r *run) Probe(_ context.Context, host nova.HostName, addrs []heartbeat.Address, _ []uint16) []detector.Probe {
+	p := detector.Probe{Host: host, Network: addrs[0].Network, Kind: detector.ProbeICMP, Answer: detector.Silent, Began: r.clock.Now()}
+	if r.nova.Alive(host) {
+		p.Answer = detector.Answered
+	}
+	return []detector.Probe{p}
+}
+
+func (r *run) leader(ctx context.Context) (*app.Controller, error) {
+	var found *app.Controller
+	err := r.wait(ctx, "a leader", func() bool {
+		for _, c := range r.ctls {
+			if c.Leads() && c.State().ClusterID != "" && len(c.State().Hosts) == hosts {
+				found = c
+			}
+		}
+		return found != nil
+	})
+	return found, err
+}
+
+func (r *run) lead() *app.Controller {
+	for _, c := range r.ctls {
+		if c.Leads() {
+			return c
+		}
+	}
+	return nil
+}
+
+func (r *run) ready() bool {
+	c := r.lead()
+	if c == nil {
+		return false
+	}
+	healthy := 0
+	verdicts := c.Verdicts()
+	for name, h := range c.State().Hosts {
+		if verdicts[name].State == detector.Healthy && !h.PoweredOn.IsZero() && len(h.Instances) > 0 {
+			healthy++
+		}
+	}
+	return healthy == hosts && c.RingSize() >= hosts+controllers
+}
+
+// wait polls until done, telling what the recoveries do meanwhile.
+func (r *run) wait(ctx context.Context, what string, done func() bool) error {
+	for {
+		r.narrate()
+		if done() {
+			return nil
+		}
+		if err := r.clock.Sleep(ctx, 100*time.Millisecond); err != nil {
+			return fmt.Errorf("gave up waiting for %s after %s; the logs are in %s", what, r.clock.Now().Sub(r.start).Round(time.Second), r.dir)
+		}
+	}
+}
+
+// narrate prints what the ledger has newly recorded.
+func (r *run) narrate() {
+	c := r.lead()
+	if c == nil {
+		return
+	}
+	for _, rec := range c.State().Sorted() {
+		for _, e := range rec.Timeline[min(r.told[rec.ID], len(rec.Timeline)):] {
+			r.say("%-6s %s", rec.Host, e.Text)
+		}
+		r.told[rec.ID] = len(rec.Timeline)
+	}
+}
+
+// incidents breaks two hosts in different ways and waits until both are back.
+func (r *run) incidents(ctx context.Context) error {
+	cut, hang := r.hosts[6], r.hosts[12]
+	r.say("all %d hosts are heard. NOW: the power of %s is cut", hosts, cut.name)
+	cut.machine.Power(false)
+	if err := r.wait(ctx, string(cut.name)+" to be recovered", r.recovered(cut)); err != nil {
+		return err
+	}
+	r.say("NOW: the kernel of %s hangs; its power stays on and its guests might wake", hang.name)
+	r.nova.Hang(hang.name)
+	r.killAgent(hang)
+	if err := r.wait(ctx, string(hang.name)+" to be recovered", r.recovered(hang)); err != nil {
+		return err
+	}
+	r.say("the operator asks both hosts back: lifeboat return %s; lifeboat return %s", cut.name, hang.name)
+	for _, h := range []*host{cut, hang} {
+		if err := r.lead().Return(ctx, h.name, "demo"); err != nil {
+			return err
+		}
+	}
+	return r.wait(ctx, "both hosts to be back in service", func() bool {
+		s := r.lead()
+		return s != nil && s.State().Open(cut.name) == nil && s.State().Open(hang.name) == nil
+	})
+}
+
+func (r *run) recovered(h *host) func() bool {
+	return func() bool {
+		c := r.lead()
+		if c == nil {
+			return false
+		}
+		rec := c.State().Open(h.name)
+		return rec != nil && rec.Status == evacuate.StatusRecovered
+	}
+}
+
+// verdict looks at the truth and not at Lifeboat: every server runs once.
+func (r *run) verdict() error {
+	var faults []string
+	for id, on := range r.nova.Copies() {
+		if len(on) != 1 {
+			faults = append(faults, fmt.Sprintf("server %s runs on %d hosts", id, len(on)))
+		}
+	}
+	for _, v := range r.nova.Violations() {
+		faults = append(faults, v.String())
+	}
+	fenced := map[string]bool{}
+	for _, c := range r.bmc.Commands() {
+		if strings.HasPrefix(c.Reset, "Force") {
+			fenced[c.System] = true
+		}
+	}
+	fmt.Fprintf(r.out, "\n  %-7s %-12s %8s %8s %8s %8s  %s\n", "host", "died by", "decided", "fenced", "first", "all up", "instances")
+	for i, rec := range r.lead().State().Sorted() {
+		how := []string{"power cut", "kernel hang"}[min(i, 1)]
+		fmt.Fprintf(r.out, "  %-7s %-12s %7.1fs %7.1fs %7.1fs %7.1fs  %d of %d, each once; %s\n", rec.Host, how, since(rec, rec.Opened), since(rec, rec.Steps[evacuate.StepFence].Ended),
+			since(rec, firstUp(rec)), since(rec, rec.Recovered), rec.Count()[evacuate.EvacDone], len(rec.Evacuations), rec.Outcome)
+		for _, e := range rec.Evacuations {
+			if n := r.nova.EvacuatePosts(e.Server); n != 1 {
+				faults = append(faults, fmt.Sprintf("%d evacuate POSTs for %s", n, e.Server))
+			}
+		}
+		if !fenced[string(rec.Host)] {
+			faults = append(faults, fmt.Sprintf("%s was not powered off", rec.Host))
+		}
+	}
+	fmt.Fprintf(r.out, "  (seconds after each host was last heard; %d servers run, no other host was touched)\n\n", hosts*perHost)
+	if len(fenced) != 2 {
+		faults = append(faults, fmt.Sprintf("%d hosts were powered off, not two", len(fenced)))
+	}
+	if len(faults) > 0 {
+		slices.Sort(faults)
+		return errors.New("the demonstration failed: " + strings.Join(faults, "; "))
+	}
+	r.say("done: the cloud is whole")
+	return nil
+}
+
+func since(r *evacuate.Recovery, t time.Time) float64 { return t.Sub(r.LastHeard).Seconds() }
+
+func firstUp(r *evacuate.Recovery) time.Time {
+	var first time.Time
+	for _, e := range r.Evacuations {
+		if e.State == evacuate.EvacDone && (first.IsZero() || e.Ended.Before(first)) {
+			first = e.Ended
+		}
+	}
+	return first
+}
+
+// keep leaves everything up.
+func (r *run) keep(ctx context.Context) {
+	fmt.Fprintf(r.out, "\nThe site stays up until Ctrl-C. In another shell:\n\n  export LIFEBOAT_API=https://%s LIFEBOAT_CA=%s LIFEBOAT_TOKEN_FILE=%s\n  lifeboat status; lifeboat hosts; lifeboat explain cmp07\n\n", r.api(1), r.path("pki/ca.crt"), r.path("api.token"))
+	<-ctx.Done()
+}
+
+func (r *run) end() error {
+	r.mu.Lock()
+	agents := r.agents
+	r.agents = nil
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, a := range agents {
+		wg.Go(func() { _ = a.Kill() })
+	}
+	wg.Wait()
+	for _, c := range r.ctls {
+		wg.Go(func() { _ = c.Stop() })
+	}
+	wg.Wait()
+	return r.stop()
+}
