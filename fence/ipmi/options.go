@@ -29,7 +29,8 @@ type Options struct {
 	Cipher string
 	// Privilege is the level asked for, admin or operator; admin if empty.
 	Privilege string
-	// Path is ipmitool's; it is looked up in PATH if empty.
+	// Path is ipmitool's; it is looked up in PATH if empty. A script in its place
+	// must exec it: bmclib waits for children that it does not kill.
 	Path string
 	// Timeout bounds one operation; fence.CallTimeout if zero.
 	Timeout time.Duration
