@@ -14,9 +14,10 @@ const (
 	// for: memberlist never heals a split that outlasted its memory.
 	joinEvery = 15 * time.Second
 	// A member that is alone tries sooner, and less and less often.
-	joinAlone, joinAloneMost = 500 * time.Millisecond, 5 * time.Second
-	// joinAtOnce is how many members one that is alone asks in one go.
-	joinAtOnce = 3
+	joinAlone, joinAloneMost = 500 * time.Millisecond, 3 * time.Second
+	// One that is alone asks so many in one go: each that is dead costs it
+	// dialTime.
+	aloneControllers, aloneHosts = 2, 1
 )
 
 func (m *Member) joinNow() {
@@ -95,8 +96,10 @@ func (m *Member) targets(g *generation) []netip.AddrPort {
 	controllers, hosts := m.absent()
 	var all []netip.AddrPort
 	if !g.joined {
-		all = append(all, pick(controllers, joinAtOnce)...)
-		return append(all, pick(hosts, joinAtOnce)...)
+		all = append(all, pick(controllers, aloneControllers)...)
+		all = append(all, pick(hosts, aloneHosts)...)
+		// Others may have found us first.
+		return append(all, pick(m.present(), aloneHosts)...)
 	}
 	if g.cure {
 		all = append(all, pick(m.present(), 1)...)

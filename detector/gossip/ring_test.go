@@ -71,7 +71,7 @@ func inRingOf(t *testing.T, n int, p gossip.Profile, f func(*ring)) {
 		if !r.becomesWhole(2 * time.Minute) {
 			t.Fatal("the ring never became whole")
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(15 * time.Second)
 		r.forgetEvents()
 		f(r)
 		for _, nd := range r.nodes {
@@ -156,12 +156,30 @@ func whole(nodes []*node) bool {
 	return true
 }
 
+// holes tells who does not see whom.
+func (r *ring) holes() (all []string) {
+	for _, n := range r.nodes {
+		v := n.member.View()
+		if v.Alive == len(r.nodes) && len(v.Dead) == 0 && !v.Stalled {
+			continue
+		}
+		hole := fmt.Sprintf("%s %+v %v", n.name, v, n.member.Stats())
+		for _, s := range n.member.Members() {
+			if s.State != gossip.Alive {
+				hole += fmt.Sprintf(" %s %s since %v", s.Name, s.State, time.Since(s.Since))
+			}
+		}
+		all = append(all, hole)
+	}
+	return all
+}
+
 func (r *ring) becomesWhole(within time.Duration) bool {
 	return eventually(within, func() bool { return whole(r.nodes) })
 }
 
 func eventually(within time.Duration, f func() bool) bool {
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
 		if f() {
 			return true
 		}
