@@ -207,6 +207,9 @@ func TestMembersAreRefused(t *testing.T) {
 		l := c.leader()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
+		if err := l.AddVoter(ctx, c.peers[0]); err != nil {
+			t.Errorf("add a voter again: %v", err)
+		}
 		for name, test := range map[string]struct {
 			err  error
 			want string
@@ -240,35 +243,25 @@ func TestMembersAreRefused(t *testing.T) {
 	})
 }
 
-// TestAddressOfVoterChanges: a voter that moved keeps its vote.
+// TestAddressOfVoterChanges: a voter that moved, with its disk, is removed and
+// added.
 func TestAddressOfVoterChanges(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, c *cluster) {
 		c.start()
-		l := c.leader()
-		moved := c.peers[0]
-		if moved.ID == l.ID() {
-			moved = c.peers[1]
-		}
-		c.ledgers[moved.ID].Abandon()
-		delete(c.ledgers, moved.ID)
-		old := moved.Address
-		moved.Address = "10.0.1.1:7000"
-		for i, p := range c.peers {
-			if p.Address == old {
-				c.peers[i] = moved
-			}
-		}
-		c.open(moved)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if err := c.leader().AddVoter(ctx, moved); err != nil {
-			t.Fatal(err)
-		}
 		c.apply(c.leader(), "one")
 		c.agree("one")
-		if n := len(c.leader().Voters()); n != 3 {
-			t.Errorf("%d voters", n)
+		old := c.peers[2]
+		c.ledgers[old.ID].Abandon()
+		delete(c.ledgers, old.ID)
+		moved := ledger.Peer{ID: old.ID, Address: "10.0.1.1:7000"}
+		c.peers[2] = moved
+		c.open(moved)
+		if err := c.leader("c1", "c2").AddVoter(t.Context(), moved); err == nil || !strings.Contains(err.Error(), "remove it first") {
+			t.Errorf("added without removing: %v", err)
 		}
+		replace(t, c, old.ID, moved)
+		c.apply(c.leader(), "two")
+		c.agree("one", "two")
 	})
 }
 

@@ -98,8 +98,11 @@ func (l *Ledger) start(notify chan bool) (err error) {
 		return fmt.Errorf("look for the ledger's state: %w", err)
 	}
 	l.gate.open.Store(remembers)
+	// One message at a time, no pipelines: they gain nothing at a few entries
+	// a minute, and in raft 1.8.0 a leader deposed in the middle of one leaves
+	// its sender waiting for ever, and Shutdown with it.
 	l.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: l.gate, MaxPool: 3, Timeout: l.opts.Timing.Network, Logger: log})
+		Stream: l.gate, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: l.opts.Timing.Network, Logger: log})
 	conf := l.config(notify)
 	conf.Logger = log
 	if l.raft, err = raft.NewRaft(conf, l.replica, logs, l.stable, l.store.Snapshots, l.trans); err != nil {
@@ -154,6 +157,7 @@ func (l *Ledger) Abandon() error { return l.close(false) }
 const (
 	handOver = 2 * time.Second
 	drain    = 5 * time.Second
+	ending   = 10 * time.Second
 )
 
 func (l *Ledger) close(graceful bool) error {
@@ -173,11 +177,13 @@ func (l *Ledger) close(graceful bool) error {
 		// shuts down, so those that wait are answered first: a leader that has
 		// lost its quorum answers them when its lease ends.
 		l.settle()
-		err := l.raft.Shutdown().Error()
+		ended, err := l.end()
 		close(l.raftDone)
 		l.running.Wait()
 		err = errors.Join(err, l.trans.Close())
-		err = errors.Join(err, l.store.Close())
+		if ended {
+			err = errors.Join(err, l.store.Close())
+		}
 		if err != nil {
 			l.result = fmt.Errorf("close the ledger: %w", err)
 		}
@@ -195,5 +201,19 @@ func (l *Ledger) settle() {
 	case <-l.guard.failed: // Raft is ending and answers no more
 	case <-timer.C:
 		l.log.Warn("ledger: calls are still waiting for an answer that Raft does not give")
+	}
+}
+
+// end ends Raft. Where that hangs, the files stay open: Raft may still write.
+func (l *Ledger) end() (ended bool, err error) {
+	done := make(chan error, 1)
+	go func() { done <- l.raft.Shutdown().Error() }() // outlives end only if Raft hangs
+	timer := time.NewTimer(ending)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return true, err
+	case <-timer.C:
+		return false, fmt.Errorf("raft did not end within %s: its files stay locked until this process ends", ending)
 	}
 }
