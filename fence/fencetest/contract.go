@@ -182,11 +182,16 @@ func (h Harness) unreachable(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		h.begin(t, on)
 		h.Unreachable(t, true)
-		if r := h.read(t, h.Method); r.Power != fence.Unknown || r.Cause != fence.CauseUnreachable {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		if r := h.readUnder(t, ctx, h.Method); r.Power != fence.Unknown || r.Cause != fence.CauseUnreachable {
 			t.Errorf("machine on %v: reading %+v", on, r)
 		}
-		h.refused(t, h.command(t, h.Method.Off), fence.CauseUnreachable)
-		h.refused(t, h.command(t, h.Method.On), fence.CauseUnreachable)
+		cancel()
+		for _, f := range []func(context.Context) error{h.Method.Off, h.Method.On} {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			h.refused(t, f(ctx), fence.CauseUnreachable)
+			cancel()
+		}
 	}
 	h.mend(t)
 }
