@@ -4,16 +4,24 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // advance says what an unclosed recovery needs next.
 func (c *Core) advance(r *Recovery) {
-	if c.state.Frozen || c.world.Frozen != "" {
+	frozen := c.state.Frozen || c.world.Frozen != ""
+	switch {
+	case r.Status == StatusClosed:
+		return
+	case frozen && r.Status == StatusRecovered:
+		return // there is nothing to hold
+	case frozen:
 		c.pass(AtEvacuate, r) // holds at gate freeze, whatever the step
 		c.follow(r)           // what was sent is still followed
 		return
+	case r.Status != StatusOpen && r.Hold != nil && r.Hold.Gate != "":
+		c.release(r) // only an open recovery asks gates
 	}
 	switch r.Status {
 	case StatusOpen:
@@ -47,8 +55,10 @@ func (c *Core) advanceOpen(r *Recovery) {
 		a.Proof = r.Proof
 		c.begin(r, a, "")
 	case !r.Settled():
-		c.shieldSuspects(r)
-		c.advanceEvacuations(r)
+		c.follow(r)
+		if c.shieldSuspects(r) {
+			c.promise(r)
+		}
 	case !r.Done(StepEvacuate):
 		c.finish(r, StepEvacuate, c.summary(r))
 	case !r.Done(StepVerify):
@@ -63,7 +73,6 @@ func (c *Core) advanceOpen(r *Recovery) {
 		}
 		c.begin(r, a, "")
 	default:
-		c.liftShields(r)
 		c.finish(r, StepReport, fmt.Sprintf("recovered: %s, %s after it was last heard", c.summary(r), round(c.world.Now.Sub(r.LastHeard))))
 	}
 }
@@ -83,48 +92,116 @@ func (c *Core) summary(r *Recovery) string {
 	return s
 }
 
-// contradicted voids the proof of a host that is heard after it: it was not
-// off, or it is on again (rule 5).
+// contradicted voids the proof of a host that is heard or reads on after it: it
+// was not off, or it is on again (rule 5).
 func (c *Core) contradicted(r *Recovery) bool {
 	proof, ok := r.Proved()
-	heard := c.world.Heard[r.Host]
-	if !ok || !heard.At.After(proof.At().Add(time.Second)) {
+	if !ok {
 		return false
 	}
-	if heard.Boot == r.Boot {
-		c.commit(Entry{Kind: KindVoid, Recovery: r.ID, Word: "a heartbeat of the fenced boot was heard after it",
-			Text: "PROOF VOID: the host that its BMC calls off sends heartbeats. The BMC lies or belongs to another machine"})
-		return true
+	after := proof.At().Add(proofSlack)
+	heard := c.world.Heard[r.Host]
+	e := Entry{Kind: KindVoid, Recovery: r.ID}
+	switch {
+	case heard.At.After(after) && heard.Boot == r.Boot:
+		e.Word = "a heartbeat of the fenced boot was heard after it"
+		e.Text = "PROOF VOID: the host that its BMC calls off sends heartbeats. The BMC lies or belongs to another machine"
+	case heard.At.After(after):
+		e.Word, e.Boot, e.Flag = "the host powered itself on", heard.Boot, true
+		e.Text = "the host powered itself on during its recovery: it is fenced again"
+	case c.readsOn(r.Host, after):
+		e.Word, e.Flag = "the BMC read on after it", true
+		e.Text = "its BMC reads on after our off: the proof is expired and the host is fenced again"
+	default:
+		return false
 	}
-	c.commit(Entry{Kind: KindVoid, Recovery: r.ID, Word: "the host powered itself on", Boot: heard.Boot,
-		Text: "the host powered itself on during its recovery: it is fenced again"})
+	c.commit(e)
 	return true
+}
+
+// proofSlack is how much later than a proof a heartbeat must be heard to speak
+// against it: reports travel.
+const proofSlack = time.Second
+
+// readsOn says that the newest reading of the host's power is on and began
+// after the given time.
+func (c *Core) readsOn(host nova.HostName, after time.Time) bool {
+	v := c.world.Verdicts[host].View
+	if len(v.Power) == 0 {
+		return false
+	}
+	newest := v.Power[0]
+	return newest.Power == string(fence.On) && v.At.Add(-newest.Age).After(after)
 }
 
 // advanceUnproved disables and fences, cancels when the host has healed, and
 // holds when a gate closed.
 func (c *Core) advanceUnproved(r *Recovery) {
-	if !r.Done(StepDisable) {
-		c.begin(r, act(r, StepDisable), "")
+	if r.Done(StepCancel) {
+		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeCancelled, Text: "cancelled: the host was heard again, and what we did is undone"})
+		return
+	}
+	if c.underWay(r, StepCancel) {
+		return // a power-off beside it would be undone half-way
 	}
 	// A host that was proven off and came on by itself while its instances are
 	// being rebuilt is fenced at once: no verdict is needed.
 	again := r.Refence && r.Void != ""
+	if !again && c.cameOn(r) {
+		return
+	}
 	if !again && c.healed(r) {
 		c.cancel(r)
 		return
 	}
+	if !r.Done(StepDisable) {
+		c.begin(r, act(r, StepDisable), "")
+	}
 	if c.busy(act(r, StepFence).key()) {
 		return
 	}
-	if again {
-		if !c.world.Leader.Writable {
-			return
-		}
-	} else if !c.pass(AtPowerOff, r) {
+	if again && !c.mayRefence(r) || !again && !c.pass(AtPowerOff, r) {
 		return
 	}
 	c.begin(r, act(r, StepFence), fmt.Sprintf("power off %s", r.Host))
+}
+
+// cameOn marks a host for fencing that came on with a new boot id after its
+// proof had been voided for another reason and while evacuations may still be
+// on their way.
+func (c *Core) cameOn(r *Recovery) bool {
+	heard := c.world.Heard[r.Host]
+	if r.Void == "" || !r.sent() || heard.Boot == r.Boot || !heard.At.After(r.ProvedAt().Add(proofSlack)) {
+		return false
+	}
+	c.commit(Entry{Kind: KindVoid, Recovery: r.ID, Word: r.Void, Boot: heard.Boot, Flag: true,
+		Text: "the host powered itself on during its recovery: it is fenced again"})
+	return true
+}
+
+// mayRefence asks what even a host that came on by itself must not be fenced
+// without; verdict, storm and concurrency are not asked (rule 5).
+func (c *Core) mayRefence(r *Recovery) bool {
+	for _, a := range Ask(AtPowerOff, r.Host, r, c.state, &c.world, c.policy) {
+		switch a.Gate {
+		case GateLedger, GateArmed, GateMaintenance:
+			if !a.Pass {
+				c.hold(r, Hold{Gate: a.Gate, Reason: a.Reason})
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// underWay says that an attempt at a step may still be running, here or at a
+// deposed leader's.
+func (c *Core) underWay(r *Recovery, s Step) bool {
+	if _, flying := c.flight[act(r, s).key()]; flying {
+		return true
+	}
+	old := r.Steps[s]
+	return old != nil && old.Phase == PhaseIntent && old.Term != c.term && c.world.Now.Before(old.Intent.Add(old.Deadline))
 }
 
 // healed says that the host has been heard steadily since it was suspected.
@@ -136,78 +213,20 @@ func (c *Core) healed(r *Recovery) bool {
 // healSettle is how long a host must be heard before its recovery is cancelled.
 const healSettle = 5 * time.Second
 
-// cancel undoes what an unproven recovery did. Once a POST was sent it is too
-// late: an operator must look.
+// cancel undoes what an unproven recovery did, once no power-off can be on its
+// way any more. Once a POST was sent it is too late: an operator must look.
 func (c *Core) cancel(r *Recovery) {
-	for _, e := range r.Evacuations {
-		if e.Attempt > 0 {
-			c.hold(r, Hold{Step: StepCancel, Reason: "the host is heard, but evacuations were sent on a proof that proved false: look for instances that run twice"})
-			return
-		}
-	}
-	if _, fencing := c.flight[act(r, StepFence).key()]; fencing {
+	if r.sent() {
+		c.hold(r, Hold{Step: StepCancel, Reason: "the host is heard, but evacuations were sent on a proof that proved false: look for instances that run twice"})
 		return
 	}
-	if r.Done(StepCancel) {
-		c.liftShields(r)
-		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeCancelled, Text: "cancelled: the host is healthy"})
+	if c.underWay(r, StepFence) || c.underWay(r, StepDisable) {
 		return
 	}
 	a := act(r, StepCancel)
 	a.OffSent = r.OffSent
+	if old := r.Steps[StepFence]; old != nil && old.Phase == PhaseIntent && old.Intent.After(a.OffSent) {
+		a.OffSent = old.Intent // its leader did not live to tell
+	}
 	c.begin(r, a, "the host is heard again: undo")
-}
-
-// shieldSuspects disables the other hosts that may be the next to die, so that
-// no evacuee lands on them (rule 6).
-func (c *Core) shieldSuspects(r *Recovery) {
-	for _, host := range c.state.HostNames() {
-		v := c.world.Verdicts[host]
-		suspect := v.State == detector.Dead || v.State == detector.Suspect
-		svc, known := c.world.Nova.Services[host]
-		if host == r.Host || !suspect || !known || svc.Disabled || c.state.Open(host) != nil || c.shielded(host) {
-			continue
-		}
-		a := act(r, StepDisable)
-		a.Shield = host
-		a.Service = ServiceBefore{ID: svc.ID}
-		if !c.busy(a.key()) {
-			c.commit(Entry{Kind: KindShield, Recovery: r.ID, Shield: &Shield{Host: host},
-				Text: fmt.Sprintf("%s is %s: disabled, so that nothing is evacuated to it", host, v.State)})
-			c.start(r, a)
-		}
-	}
-	c.liftShields(r)
-}
-
-func (c *Core) shielded(host nova.HostName) bool {
-	for _, r := range c.state.Recoveries {
-		for _, sh := range r.Shielded {
-			if sh.Host == host && !sh.Lifted {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// liftShields enables again what was only suspect and is healthy.
-func (c *Core) liftShields(r *Recovery) {
-	for _, sh := range r.Shielded {
-		since := c.healthy[sh.Host]
-		if sh.Lifted || since.IsZero() || c.world.Now.Sub(since) < healSettle {
-			continue
-		}
-		a := act(r, StepDisable)
-		a.Shield, a.Lift = sh.Host, true
-		a.Service = ServiceBefore{ID: c.world.Nova.Services[sh.Host].ID}
-		c.start(r, a)
-	}
-}
-
-func (c *Core) shieldDone(r *Recovery, o Outcome) {
-	if o.OK && o.Action.Lift {
-		c.commit(Entry{Kind: KindShield, Recovery: r.ID, Shield: &Shield{Host: o.Action.Shield, Lifted: true},
-			Text: fmt.Sprintf("%s is well: enabled again", o.Action.Shield)})
-	}
 }

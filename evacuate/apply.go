@@ -33,6 +33,9 @@ func (s *State) apply(term uint64, e Entry) error {
 	if e.Term != 0 && e.Term != term {
 		return fmt.Errorf("decided in term %d, committed in term %d", e.Term, term)
 	}
+	if missing := e.missing(); missing != "" {
+		return fmt.Errorf("refused: the entry has no %s", missing)
+	}
 	switch e.Kind {
 	case KindClusterInit:
 		return s.found(e)
@@ -152,7 +155,7 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	if r == nil {
 		return fmt.Errorf("no recovery %q", e.Recovery)
 	}
-	if r.Status == StatusClosed {
+	if r.Status == StatusClosed && e.Kind != KindShield {
 		return fmt.Errorf("recovery %s is closed", r.ID)
 	}
 	var err error
@@ -223,6 +226,9 @@ func (r *Recovery) step(term uint64, e Entry) error {
 	if !e.OffSent.IsZero() {
 		r.OffSent = e.OffSent
 	}
+	if rec.Phase == PhaseIntent && e.Step == StepCancel {
+		delete(r.Steps, StepDisable) // it is being undone
+	}
 	if rec.Phase == PhaseIntent && (e.Step == StepFence || e.Step == StepPowerOn) {
 		if r.PowerBy == nil {
 			r.PowerBy = map[string]uint64{}
@@ -237,14 +243,17 @@ func (r *Recovery) step(term uint64, e Entry) error {
 		if !proof.Covers(string(r.Host), r.Boot) {
 			return fmt.Errorf("%w: the proof is for %s boot %s", fence.ErrNoProof, e.Proof.Host, e.Proof.Boot)
 		}
-		r.Proof, r.Void, r.Refence = e.Proof, "", false
+		r.Proof, r.Void, r.Refence, r.Hold = e.Proof, "", false, nil
 	}
 	if e.Service != nil {
-		r.Service = *e.Service
+		forced := r.Service.ForcedDown
+		if r.Service = *e.Service; r.Steps[StepForceDown] != nil {
+			r.Service.ForcedDown = forced // by now that is our own doing
+		}
 	}
 	r.Steps[e.Step], r.Term = rec, term
-	if rec.Phase == PhaseDone && r.Hold != nil && (r.Hold.Step == e.Step || r.Hold.Step == "") {
-		r.Hold = nil
+	if rec.Phase == PhaseDone && r.Hold != nil && r.Hold.Gate == "" && r.Hold.Step.order() <= e.Step.order() {
+		r.Hold = nil // what comes after a step shows that the step is held no more
 	}
 	if e.Step == StepReport && rec.Phase == PhaseDone && r.Status == StatusOpen {
 		r.Status, r.Recovered = StatusRecovered, e.At
@@ -258,8 +267,9 @@ func (r *Recovery) void(e Entry) {
 	r.Void = e.Word
 	delete(r.Steps, StepFence)
 	if e.Boot != "" {
-		r.Boot, r.Refence = e.Boot, true
+		r.Boot = e.Boot
 	}
+	r.Refence = e.Flag
 }
 
 // revoke voids the proof and closes all POSTs in the same entry (rule 8).
@@ -276,11 +286,15 @@ func (r *Recovery) evacuations(term uint64, e Entry) error {
 		if n.State != EvacIntent {
 			continue
 		}
+		old := r.Evacuation(n.Server)
+		if old != nil && old.State == EvacIntent && n.Attempt == old.Attempt && n.Intent.Equal(old.Intent) {
+			continue // a remark on the same promise
+		}
 		if _, ok := r.Proved(); !ok {
 			return fmt.Errorf("evacuation of %s without a proof that %s is off", n.Server, r.Host)
 		}
-		if old := r.Evacuation(n.Server); old != nil && (old.State == EvacIntent || old.State == EvacFollowing) && n.Attempt <= old.Attempt {
-			return fmt.Errorf("evacuation of %s is on its way already (attempt %d)", n.Server, old.Attempt)
+		if old != nil && !old.promisable(n) {
+			return fmt.Errorf("evacuation of %s is %s already (attempt %d)", n.Server, old.State, old.Attempt)
 		}
 	}
 	for _, n := range e.Evacuations {
@@ -295,6 +309,12 @@ func (r *Recovery) evacuations(term uint64, e Entry) error {
 	}
 	r.Term = term
 	return nil
+}
+
+// promisable says that n may be promised after e: as the next attempt where
+// nothing is on its way.
+func (e *Evacuation) promisable(n *Evacuation) bool {
+	return (e.State == EvacPlanned || e.State == EvacFailed) && n.Attempt == e.Attempt+1
 }
 
 func (r *Recovery) shield(sh Shield) {
@@ -314,7 +334,7 @@ func (r *Recovery) returns(e Entry) error {
 	if err := r.revoke("the host returns: " + e.Return.Reason); err != nil {
 		return err
 	}
-	r.Status, r.Return = StatusReturning, e.Return
+	r.Status, r.Return, r.Hold = StatusReturning, e.Return, nil
 	return nil
 }
 

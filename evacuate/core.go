@@ -144,6 +144,9 @@ func (c *Core) Tick(s *State, w World) Ready {
 		c.decide(host)
 	}
 	for _, r := range s.Sorted() {
+		if !s.Frozen && w.Frozen == "" {
+			c.liftShields(r)
+		}
 		c.advance(r)
 	}
 	return c.ready
@@ -286,7 +289,7 @@ func (c *Core) Done(s *State, w World, o Outcome) Ready {
 	k := o.Action.key()
 	delete(c.flight, k)
 	r := s.Recoveries[o.Action.Recovery]
-	if r == nil || r.Status == StatusClosed {
+	if r == nil || (r.Status == StatusClosed && o.Action.Shield == "") {
 		return c.ready
 	}
 	if o.OK {
@@ -354,50 +357,7 @@ func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
 		text = fmt.Sprintf("%s: attempt %d failed: %s", o.Action.Step, rec.Attempt, o.Detail)
 	}
 	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: o.Action.Step, Record: rec, Proof: o.Proof, OffSent: o.OffSent, Service: o.Service, Text: text})
-	if !o.OK {
+	if !o.OK && o.Action.Step != StepDisable { // nothing waits for the disabling
 		c.hold(r, Hold{Step: o.Action.Step, Reason: holdReason(o)})
 	}
-}
-
-func holdReason(o Outcome) string {
-	if o.Cause != "" {
-		return fmt.Sprintf("%s: %s", o.Cause, o.Detail)
-	}
-	return o.Detail
-}
-
-// hold records why a recovery waits, once per reason.
-func (c *Core) hold(r *Recovery, h Hold) {
-	if r.Hold != nil && r.Hold.Gate == h.Gate && r.Hold.Step == h.Step {
-		if r.Hold.Reason == h.Reason || h.Gate != "" {
-			return // a gate's reason carries ages that change every tick
-		}
-	}
-	h.Since = c.world.Now
-	where := string(h.Step)
-	if h.Gate != "" {
-		where = "gate " + string(h.Gate)
-	}
-	c.commit(Entry{Kind: KindHold, Recovery: r.ID, Hold: &h, Text: fmt.Sprintf("held at %s: %s", where, h.Reason)})
-}
-
-func (c *Core) release(r *Recovery) {
-	if r.Hold != nil {
-		c.commit(Entry{Kind: KindHold, Recovery: r.ID, Text: "goes on"})
-	}
-}
-
-// pass asks the gates of a point for an open recovery and holds it if one is
-// closed.
-func (c *Core) pass(point Point, r *Recovery) bool {
-	answers := Ask(point, r.Host, r, c.state, &c.world, c.policy)
-	c.decisions[r.Host] = Decision{Point: point, At: c.world.Now, Answers: answers, Verdict: c.world.Verdicts[r.Host]}
-	if a, closed := Closed(answers); closed {
-		c.hold(r, Hold{Gate: a.Gate, Reason: a.Reason})
-		return false
-	}
-	if r.Hold != nil && r.Hold.Gate != "" {
-		c.release(r)
-	}
-	return true
 }

@@ -3,6 +3,7 @@ package evacuate
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
@@ -90,6 +91,29 @@ type HostSeen struct {
 	Instances []nova.ServerID `json:"instances,omitempty"`
 	// Listed says that Instances was read (an empty list is a list).
 	Listed bool `json:"listed,omitempty"`
+}
+
+// missing names what an entry of its kind cannot be without.
+func (e Entry) missing() string {
+	need := map[Kind]struct {
+		name  string
+		given bool
+	}{
+		KindClusterInit:    {"cluster", e.Cluster != nil},
+		KindControllerJoin: {"controller", e.Controller != nil},
+		KindTokenCreate:    {"token", e.Token != nil},
+		KindHostEnrol:      {"key", e.Key != nil},
+		KindHostRenew:      {"key", e.Key != nil},
+		KindOpen:           {"recovery", e.Open != nil && e.Host != ""},
+		KindStep:           {"record", e.Record != nil},
+		KindShield:         {"shield", e.Shield != nil},
+		KindReturn:         {"return", e.Return != nil},
+		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
+	}[e.Kind]
+	if need.given {
+		return ""
+	}
+	return need.name
 }
 
 // Encode writes e for the ledger.

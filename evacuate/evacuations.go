@@ -72,6 +72,7 @@ func (c *Core) follow(r *Recovery) {
 	if len(changed) > 0 {
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: changed, Text: describe(changed)})
 	}
+	c.troubles(r, obs)
 }
 
 func describe(changed []*Evacuation) string {
@@ -169,6 +170,7 @@ func (c *Core) resolved(r *Recovery, o Outcome) {
 		return
 	}
 	if len(o.Servers) == 1 && o.Servers[0].TaskState != "" {
+		c.again[o.Action.key()] = c.world.Now.Add(quietGap)
 		return // something is being done with it: look again
 	}
 	n := *e
@@ -186,7 +188,7 @@ func (c *Core) resolved(r *Recovery, o Outcome) {
 // well, nothing less (facts: ACTIVE shows before the host changes).
 func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	m, ok := row(e, obs)
-	if !ok {
+	if !ok && !obs.Gone[e.Server] {
 		return nil // the row is not listed yet
 	}
 	n := *e
@@ -194,11 +196,10 @@ func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	if m.Dest != "" {
 		n.Dest = m.Dest
 	}
-	if !m.Status.Terminal() {
+	if ok && !m.Status.Terminal() {
 		if n.Row != e.Row || n.Dest != e.Dest {
 			return &n
 		}
-		c.stuck(r, e, m)
 		return nil
 	}
 	if obs.Gone[e.Server] {
@@ -212,12 +213,17 @@ func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	return c.judgeEnd(r, n, m, s)
 }
 
+// well says that a server rests in a state in which its user can have it.
+func well(s nova.Server) bool { return s.VMState != nova.VMError && s.TaskState == "" }
+
 func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Server) *Evacuation {
 	moved := s.Host != "" && s.Host != r.Host
 	n.Ended = c.world.Now
 	switch {
-	case moved && s.VMState != nova.VMError && s.TaskState == "" && (m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted):
+	case moved && well(s) && (m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted):
 		n.State, n.Dest, n.Reason = EvacDone, s.Host, ""
+	case moved && well(s):
+		n.State, n.Dest, n.Reason = EvacDone, s.Host, fmt.Sprintf("its row ended as %s, but it is well there: somebody else moved it", m.Status)
 	case moved && s.VMState == nova.VMError:
 		n.State, n.Reason = EvacSkipped, fmt.Sprintf("is on %s in state error%s: it needs an operator", s.Host, because(s.Fault))
 	case moved || s.TaskState != "":
@@ -241,17 +247,8 @@ func retryAfter(attempt int) time.Duration {
 	return d
 }
 
-// stuck says so when a row waits too long; it is never repeated by itself.
-func (c *Core) stuck(r *Recovery, e *Evacuation, m nova.Migration) {
-	if age := c.world.Now.Sub(e.Intent); age > c.policy.Stuck {
-		c.hold(r, Hold{Step: StepEvacuate, Reason: fmt.Sprintf("%s: its migration row %d has been %s for too long; Nova may still run it, so it is not repeated", e.Name, m.ID, m.Status)})
-	}
-}
-
-// advanceEvacuations follows what is under way and promises more, within the
-// limit, on a fresh look only.
-func (c *Core) advanceEvacuations(r *Recovery) {
-	c.follow(r)
+// promise promises POSTs, within the limit and on a fresh look only.
+func (c *Core) promise(r *Recovery) {
 	obs := c.seen[r.ID]
 	if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {
 		return
@@ -267,16 +264,16 @@ func (c *Core) advanceEvacuations(r *Recovery) {
 			promised = append(promised, n)
 			continue
 		}
-		if _, here := obs.Source[e.Server]; !here || room <= 0 || e.Intent.After(obs.At) {
+		a := act(r, StepEvacuate)
+		a.Server, a.Attempt, a.Proof = e.Server, e.Attempt+1, r.Proof
+		if _, here := obs.Source[e.Server]; !here || room <= 0 || e.Intent.After(obs.At) || c.busy(a.key()) {
 			continue
 		}
 		room--
 		n := *e
 		n.State, n.Attempt, n.Intent, n.Row, n.Quiet, n.Ended = EvacIntent, e.Attempt+1, c.world.Now, 0, time.Time{}, time.Time{}
-		n.AfterRow, n.RequestID, n.Dest = newest(e.Server, obs), "", ""
+		n.AfterRow, n.RequestID, n.Dest, n.Reason = max(e.AfterRow, newest(e.Server, obs)), "", "", ""
 		promised = append(promised, &n)
-		a := act(r, StepEvacuate)
-		a.Server, a.Attempt, a.Proof = e.Server, n.Attempt, r.Proof
 		c.start(r, a)
 	}
 	if len(promised) > 0 {
@@ -293,6 +290,11 @@ func (c *Core) foreign(e *Evacuation, obs *Observation) *Evacuation {
 			n.Reason = "somebody else is evacuating it already: followed"
 			return &n
 		}
+	}
+	if obs.Gone[e.Server] {
+		n := *e
+		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		return &n
 	}
 	if s, ok := obs.Moved[e.Server]; ok && s.Host != "" && obs.Source[e.Server].ID == "" {
 		n := *e
@@ -318,6 +320,13 @@ func (c *Core) inFlight() int {
 		if r.Status == StatusOpen {
 			count := r.Count()
 			n += count[EvacIntent] + count[EvacFollowing]
+		}
+	}
+	for _, e := range c.ready.Commit { // promised in this very tick
+		for _, ev := range e.Evacuations {
+			if ev.State == EvacIntent && ev.Intent.Equal(c.world.Now) {
+				n++
+			}
 		}
 	}
 	return n

@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -111,8 +112,10 @@ type Return struct {
 
 // Shield is a suspect host that was disabled so that no evacuee lands on it.
 type Shield struct {
-	Host   nova.HostName `json:"host"`
-	Lifted bool          `json:"lifted,omitempty"`
+	Host nova.HostName `json:"host"`
+	// Set says that the disabling was seen done, Lifted that it was undone.
+	Set    bool `json:"set,omitempty"`
+	Lifted bool `json:"lifted,omitempty"`
 }
 
 // Event is one line of a recovery's timeline.
@@ -175,6 +178,16 @@ func (r *Recovery) Proved() (fence.Proof, bool) {
 	return p, err == nil && p.Covers(string(r.Host), r.Boot)
 }
 
+// ProvedAt is when the host was last proven off, whatever the proof is worth
+// by now; zero if it never was.
+func (r *Recovery) ProvedAt() time.Time {
+	if r.Proof == nil {
+		return time.Time{}
+	}
+	p, _ := fence.Prove(*r.Proof)
+	return p.At()
+}
+
 // Done says that step s has been done.
 func (r *Recovery) Done(s Step) bool {
 	rec := r.Steps[s]
@@ -190,6 +203,11 @@ func (r *Recovery) Terminal() bool {
 		}
 	}
 	return true
+}
+
+// sent says that an evacuation was promised at some time.
+func (r *Recovery) sent() bool {
+	return slices.ContainsFunc(r.Evacuations, func(e *Evacuation) bool { return e.Attempt > 0 })
 }
 
 // Settled says that nothing is left to do for any instance.

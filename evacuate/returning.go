@@ -2,23 +2,23 @@ package evacuate
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // advanceRecovered waits for the host to be asked back, or to come by itself.
 func (c *Core) advanceRecovered(r *Recovery) {
-	c.liftShields(r)
-	proof, _ := r.Proved()
+	proved := r.ProvedAt()
 	heard := c.world.Heard[r.Host]
-	came := heard.Boot != "" && heard.Boot != r.Boot && heard.At.After(proof.At())
+	came := heard.Boot != "" && heard.Boot != r.Boot && heard.At.After(proved)
 	switch {
 	case came:
 		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "the host was switched on and is heard with a new boot id",
 			Return: &Return{Asked: c.world.Now, By: c.world.Leader.ID, Reason: "it was switched on"}})
-	case heard.Boot == r.Boot && heard.At.After(proof.At().Add(lookEvery)):
+	case heard.Boot == r.Boot && heard.At.After(proved.Add(proofSlack)):
 		c.hold(r, Hold{Step: StepFence, Reason: "the host that was proven off sends heartbeats of the same boot: its BMC lies or belongs to another machine, and its instances may run twice. Cut its power by hand"})
-	case c.policy.PowerOn:
+	case c.policy.PowerOn && c.state.Mode == ModeAuto:
 		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "asked back by policy",
 			Return: &Return{Asked: c.world.Now, By: "policy", Reason: "policy power_on"}})
 	}
@@ -33,15 +33,15 @@ func (c *Core) advanceReturning(r *Recovery) {
 	case !back && !r.Done(StepPowerOn):
 		c.begin(r, act(r, StepPowerOn), fmt.Sprintf("power on %s", r.Host))
 	case !back:
-		return // it boots
+		c.wait(r, StepPowerOn, "it was powered on and is not heard yet")
 	case !r.Done(StepUnforce):
 		c.unforce(r)
 	case !c.acknowledged(r):
 		c.hold(r, Hold{Step: StepEnable, Reason: "a controller that commanded this host's power has not acknowledged a later term: it might still act"})
 	case c.world.Nova.Services[r.Host].State != nova.StateUp:
-		c.note("%s: waiting for its nova-compute to be up", r.Host)
+		c.wait(r, StepEnable, "its nova-compute is not up")
 	case c.healthy[r.Host].IsZero() || c.world.Now.Sub(c.healthy[r.Host]) < c.policy.HealthyDelay:
-		return
+		c.wait(r, StepEnable, "it is not healthy for long enough: "+string(c.world.Verdicts[r.Host].State))
 	case !r.Done(StepEnable):
 		c.begin(r, act(r, StepEnable), "")
 	default:
@@ -63,11 +63,29 @@ func (c *Core) unforce(r *Recovery) {
 	for _, m := range obs.Rows {
 		switch m.Status {
 		case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:
-			c.note("%s: waiting for its nova-compute to clean up migration %d (%s)", r.Host, m.ID, m.Status)
+			c.wait(r, StepUnforce, fmt.Sprintf("its nova-compute has not cleaned up migration %d (%s) yet: does it run?", m.ID, m.Status))
 			return
 		}
 	}
 	c.begin(r, act(r, StepUnforce), "")
+}
+
+// patience is how long a return waits for the host before it says that it is
+// held.
+const patience = 10 * time.Minute
+
+// wait notes what a return waits for, and holds it when that takes too long.
+func (c *Core) wait(r *Recovery, s Step, why string) {
+	c.note("%s: waiting: %s", r.Host, why)
+	since := r.Return.Asked
+	for _, rec := range r.Steps {
+		if rec.Ended.After(since) {
+			since = rec.Ended
+		}
+	}
+	if c.world.Now.Sub(since) >= patience {
+		c.hold(r, Hold{Step: s, Reason: why})
+	}
 }
 
 // acknowledged says that no controller of an older term can still have a power

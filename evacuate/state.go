@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -137,6 +138,23 @@ func (s *State) Open(host nova.HostName) *Recovery {
 		if r.Host == host && r.Status != StatusClosed {
 			return r
 		}
+	}
+	return nil
+}
+
+// Permits says whether the ledger as it stands still allows an action that was
+// decided a moment ago: its recovery is open, its proof was not voided, and its
+// promise is the one in force. Whoever writes to the world asks it last.
+func (s *State) Permits(a Action) error {
+	r := s.Recoveries[a.Recovery]
+	if r == nil || (r.Status == StatusClosed && a.Shield == "") {
+		return fmt.Errorf("recovery %s is closed", a.Recovery)
+	}
+	if _, ok := r.Proved(); (a.Step == StepForceDown || a.Step == StepEvacuate) && (!ok || a.Boot != r.Boot) {
+		return fmt.Errorf("%w: it was voided: %s", fence.ErrNoProof, r.Void)
+	}
+	if e := r.Evacuation(a.Server); a.Step == StepEvacuate && (e == nil || e.State != EvacIntent || e.Attempt != a.Attempt) {
+		return fmt.Errorf("attempt %d of %s is not the one that was promised", a.Attempt, a.Server)
 	}
 	return nil
 }

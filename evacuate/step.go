@@ -4,7 +4,10 @@
 // what is to be done goes out as Actions that a runner carries out.
 package evacuate
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Step is one stage of a recovery. Its string stands in the ledger, logs,
 // metrics and the API.
@@ -36,6 +39,9 @@ var Steps = [...]Step{
 	StepOpen, StepDisable, StepFence, StepForceDown, StepList, StepEvacuate,
 	StepVerify, StepReport, StepPowerOn, StepUnforce, StepEnable, StepCancel,
 }
+
+// order is a step's place among Steps; no step is before all of them.
+func (s Step) order() int { return slices.Index(Steps[:], s) }
 
 // deadline bounds one attempt at a step: the runner refuses to start its
 // irreversible call later than that after the intent, and a new leader waits

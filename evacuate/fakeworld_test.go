@@ -1,0 +1,304 @@
+package evacuate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// BMC behaviours of a fake host.
+const (
+	bmcOK          = "ok"
+	bmcUnreachable = "unreachable"
+	bmcAuth        = "auth"
+	bmcLies        = "lies"  // says ok to off, stays on and says so
+	bmcWrong       = "wrong" // turns another machine off: a proof that is false
+)
+
+// bootTime is what a fake host takes from power to its first heartbeat.
+const bootTime = 20 * time.Second
+
+type fakeHost struct {
+	name    nova.HostName
+	boot    string
+	boots   int
+	power   bool
+	hung    bool // powered, guests run, nothing is heard
+	up      bool // its agent and its nova-compute run
+	upAt    time.Time
+	heard   time.Time
+	heardAs string    // the boot id of the last heartbeat
+	silent  time.Time // since when; zero while it is heard
+	bmc     string
+	service nova.Service
+	verdict detector.State // overrides the scripted detection
+	onRead  time.Time      // the BMC read on at that time, whatever is heard
+	guests  map[nova.ServerID]bool
+	stays   bool // nova-compute does not start after power-on
+}
+
+type fakeRow struct {
+	nova.Migration
+	fate  string
+	moves time.Time
+}
+
+// latePost is a request that a proxy holds back: its caller has timed out.
+type latePost struct {
+	server nova.ServerID
+	from   nova.HostName
+	at     time.Time
+}
+
+// fakeWorld is hosts with power and a Nova that keeps its rules.
+type fakeWorld struct {
+	hosts    []*fakeHost
+	servers  []*nova.Server
+	rows     []*fakeRow
+	posts    map[nova.ServerID]int
+	postFate map[nova.ServerID][]string // accepted, lost, timeout, refused
+	rowFate  map[nova.ServerID][]string // done, failed, novalidhost, stuck
+	novaDown bool
+	late     []latePost
+	lied     bool // a BMC was scripted to prove another machine off
+}
+
+func newFakeWorld() *fakeWorld {
+	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}}
+}
+
+func (w *fakeWorld) addHost(name nova.HostName, now time.Time) *fakeHost {
+	h := &fakeHost{name: name, boot: string(name) + "-b1", boots: 1, power: true, up: true, heard: now, heardAs: string(name) + "-b1", bmc: bmcOK,
+		service: nova.Service{ID: "s-" + string(name), Host: name}, guests: map[nova.ServerID]bool{}}
+	w.hosts = append(w.hosts, h)
+	return h
+}
+
+func (w *fakeWorld) host(name nova.HostName) *fakeHost {
+	for _, h := range w.hosts {
+		if h.name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+func (w *fakeWorld) addServer(id nova.ServerID, on nova.HostName, state string, now time.Time) *nova.Server {
+	s := &nova.Server{ID: id, Name: string(id), Host: on, VMState: state, VolumeBooted: true, LaunchedAt: now.Add(-time.Hour), RAMMiB: 1024}
+	w.servers = append(w.servers, s)
+	if state == nova.VMActive {
+		w.host(on).guests[id] = true
+	}
+	return s
+}
+
+func (w *fakeWorld) server(id nova.ServerID) *nova.Server {
+	for _, s := range w.servers {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (h *fakeHost) off() {
+	h.power, h.up, h.hung, h.upAt = false, false, false, time.Time{}
+	clear(h.guests)
+}
+
+func (h *fakeHost) on(now time.Time) {
+	if h.power {
+		return
+	}
+	h.power, h.hung, h.upAt = true, false, now.Add(bootTime)
+	h.boots++
+	h.boot = fmt.Sprintf("%s-b%d", h.name, h.boots)
+}
+
+// move lets a pulse pass and tells what happened.
+func (w *fakeWorld) move(now time.Time) []string {
+	var lines []string
+	for _, h := range w.hosts {
+		if h.power && !h.up && !h.upAt.IsZero() && !now.Before(h.upAt) {
+			h.up = true
+			lines = append(lines, fmt.Sprintf("%s has booted as %s", h.name, h.boot))
+		}
+		if h.up && !h.hung {
+			h.heard, h.heardAs, h.silent = now, h.boot, time.Time{}
+		} else if h.silent.IsZero() {
+			h.silent = h.heard
+		}
+		h.service.State = nova.StateDown
+		if h.up && !h.hung && !h.service.ForcedDown && !h.stays {
+			h.service.State = nova.StateUp
+		}
+		h.service.UpdatedAt = h.heard
+	}
+	w.late = slices.DeleteFunc(w.late, func(l latePost) bool {
+		s := w.server(l.server)
+		if s != nil && !now.Before(l.at) && s.Host == l.from {
+			w.accept(s, l.from, now)
+			lines = append(lines, fmt.Sprintf("the late POST of %s arrives", l.server))
+		}
+		return !now.Before(l.at)
+	})
+	for _, r := range w.rows {
+		if line := w.moveRow(r, now); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
+	src := w.host(r.Source)
+	if w.server(r.Server) == nil && !r.Status.Terminal() {
+		r.Status = nova.MigrationError // deleted under it
+		return ""
+	}
+	if r.Status == nova.MigrationDone && src.up && !src.hung && !src.stays && now.Sub(src.upAt) > 3*time.Second && !src.upAt.IsZero() {
+		r.Status = nova.MigrationCompleted
+		return fmt.Sprintf("row %d of %s: completed", r.ID, r.Server)
+	}
+	if r.Status.Terminal() || now.Before(r.moves) || r.fate == "stuck" {
+		return ""
+	}
+	s := w.server(r.Server)
+	switch {
+	case r.Status == nova.MigrationAccepted:
+		dest := w.schedule(r.Source)
+		if dest == nil || r.fate == "novalidhost" {
+			r.Status, s.VMState, s.TaskState, s.Fault = nova.MigrationError, nova.VMError, "", "No valid host was found"
+			break
+		}
+		r.Status, r.Dest, r.moves = nova.MigrationPreMigrating, dest.name, now.Add(3*time.Second)
+	case r.fate == "failed":
+		r.Status, s.TaskState = nova.MigrationFailed, ""
+	case !w.host(r.Dest).up:
+		return "" // it died under it: the row stays for ever
+	default:
+		r.Status, s.Host, s.TaskState = nova.MigrationDone, r.Dest, ""
+		if s.VMState != nova.VMStopped {
+			s.VMState = nova.VMActive
+			w.host(r.Dest).guests[s.ID] = true
+		}
+	}
+	return fmt.Sprintf("row %d of %s: %s %s", r.ID, r.Server, r.Status, r.Dest)
+}
+
+// schedule takes the host with the fewest servers, as Nova sees hosts.
+func (w *fakeWorld) schedule(not nova.HostName) *fakeHost {
+	var best *fakeHost
+	least := 0
+	for _, h := range w.hosts {
+		if h.name == not || h.service.Disabled || h.service.State != nova.StateUp {
+			continue
+		}
+		n := 0
+		for _, s := range w.servers {
+			if s.Host == h.name {
+				n++
+			}
+		}
+		for _, r := range w.rows {
+			if r.Dest == h.name && !r.Status.Terminal() {
+				n++
+			}
+		}
+		if best == nil || n < least {
+			best, least = h, n
+		}
+	}
+	return best
+}
+
+// twice finds instances that run on two hosts. A BMC that proves another
+// machine off can't be seen through.
+func (w *fakeWorld) twice() []string {
+	var out []string
+	for _, s := range w.servers {
+		n := 0
+		for _, h := range w.hosts {
+			if h.guests[s.ID] {
+				n++
+			}
+		}
+		if n > 1 && !w.lied {
+			out = append(out, fmt.Sprintf("%s runs on %d hosts", s.ID, n))
+		}
+	}
+	return out
+}
+
+// detect is a stand-in for the detector: silent 3 s is suspect, 4.5 s with the
+// BMC reading off is dead, 6 s otherwise.
+func (h *fakeHost) detect(now time.Time, known string) (detector.State, detector.Reason) {
+	if h.verdict != "" {
+		return h.verdict, detector.ReasonInvestigating
+	}
+	if h.silent.IsZero() {
+		if known != "" && known != h.boot {
+			return detector.Rebooted, detector.ReasonNewBoot
+		}
+		return detector.Healthy, detector.ReasonHeartbeat
+	}
+	switch d := now.Sub(h.silent); {
+	case d <= 3*time.Second:
+		return detector.Healthy, detector.ReasonHeartbeat
+	case d >= 4500*time.Millisecond && !h.power && h.bmc == bmcOK:
+		return detector.Dead, detector.ReasonPowerOff
+	case d >= 6*time.Second:
+		return detector.Dead, detector.ReasonSilent
+	}
+	return detector.Suspect, detector.ReasonInvestigating
+}
+
+func (w *fakeWorld) world(now time.Time, s *State) World {
+	x := World{Now: now, Verdicts: map[nova.HostName]detector.Verdict{}, Heard: map[nova.HostName]Heard{},
+		Servers: map[nova.HostName][]nova.Server{}, Fencing: map[nova.HostName]Fencing{}, Storage: map[nova.HostName]Storage{}, Terms: map[string]uint64{}}
+	x.Nova = NovaSight{At: now, Services: map[nova.HostName]nova.Service{}, Schedulers: 1, Conductors: 1}
+	if w.novaDown {
+		x.Nova.At, x.Nova.Err = now.Add(-time.Minute), "connection refused"
+	}
+	x.Network = NetworkSight{Voters: 3, Fresh: 3, Known: len(w.hosts)}
+	for _, h := range w.hosts {
+		known := ""
+		if k := s.Hosts[h.name]; k != nil {
+			known = k.Boot
+		}
+		state, reason := h.detect(now, known)
+		v := detector.Verdict{Host: h.name, State: state, Reason: reason, Detail: string(reason), At: now, Silent: now.Sub(h.heard),
+			View: detector.View{Host: h.name, At: now, Boot: h.heardAs}}
+		if !h.onRead.IsZero() {
+			v.View.Power = []detector.PowerSight{{Power: "on", Age: now.Sub(h.onRead)}}
+		}
+		x.Verdicts[h.name] = v
+		x.Heard[h.name] = Heard{At: h.heard, Boot: h.heardAs}
+		x.Nova.Services[h.name] = h.service
+		x.Fencing[h.name] = Fencing{Methods: []string{"redfish"}, PoweredOn: now.Add(-time.Hour)}
+		if h.silent.IsZero() {
+			x.Network.Heard++
+		}
+	}
+	for _, v := range w.servers {
+		x.Servers[v.Host] = append(x.Servers[v.Host], *v)
+	}
+	return x
+}
+
+// accept writes the row of an accepted evacuation, ours or somebody else's.
+func (w *fakeWorld) accept(s *nova.Server, from nova.HostName, now time.Time) {
+	s.TaskState = nova.TaskRebuilding
+	w.rows = append(w.rows, &fakeRow{Migration: nova.Migration{ID: len(w.rows) + 1, Server: s.ID, Type: "evacuation",
+		Status: nova.MigrationAccepted, Source: from, CreatedAt: now}, fate: next(w.rowFate, s.ID), moves: now.Add(time.Second)})
+}
+
+func (w *fakeWorld) delete(id nova.ServerID) {
+	w.servers = slices.DeleteFunc(w.servers, func(s *nova.Server) bool { return s.ID == id })
+	for _, h := range w.hosts {
+		delete(h.guests, id)
+	}
+}
