@@ -1,6 +1,7 @@
 package redfish_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -58,4 +59,6 @@ func TestContract(t *testing.T) {
 	}
 }
 
-var _ fence.Clock = fencetest.Clock{}
+func timeout(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), fence.CallTimeout)
+}
