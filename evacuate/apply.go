@@ -151,6 +151,11 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	if e.Kind == KindOpen {
 		return s.open(term, e)
 	}
+	switch e.Kind {
+	case KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReturn, KindClose:
+	default:
+		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
+	}
 	r := s.Recoveries[e.Recovery]
 	if r == nil {
 		return fmt.Errorf("no recovery %q", e.Recovery)
@@ -174,8 +179,6 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 		err = r.returns(e)
 	case KindClose:
 		err = s.close(r, e)
-	default:
-		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
 	if err == nil {
 		r.note(e, e.Text)
