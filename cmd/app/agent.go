@@ -52,7 +52,7 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 	}
 	a := &Agent{cfg: cfg, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart()}
 	if a.prober == nil {
-		a.prober = newProber(cfg.Host, time.Second, a.clock.Now)
+		a.prober = newProber(time.Second, a.clock.Now)
 	}
 	var err error
 	if a.ident, err = identity.Load(cfg.DataDir); err != nil {

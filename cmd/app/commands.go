@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/lifeboat-ha/lifeboat/config/identity"
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
+	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -55,8 +59,74 @@ func (c *Controller) NewToken(ctx context.Context, host nova.HostName, valid tim
 func (c *Controller) Return(ctx context.Context, host nova.HostName, by string) error {
 	r := c.State().Open(host)
 	if r == nil {
-		return fmt.Errorf("%s has no open recovery: nothing to return from", host)
+		return fmt.Errorf("%w: %s has no open recovery to return from", api.ErrNotFound, host)
 	}
 	return c.apply(ctx, evacuate.Entry{Kind: evacuate.KindReturn, At: c.clock.Now(), By: by, Recovery: r.ID,
 		Text: "asked back by " + by, Return: &evacuate.Return{Asked: c.clock.Now(), By: by, Reason: "asked back"}})
+}
+
+// Command carries out an operator's command; only the leader can.
+func (c *Controller) Command(ctx context.Context, q api.Command) (string, error) {
+	if q.By == "" {
+		q.By = "an operator"
+	}
+	text, err := c.command(ctx, q)
+	switch {
+	case err == nil || errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrRefused):
+		return text, err
+	case ledger.IsNotLeader(err):
+		return "", fmt.Errorf("%w: %w", api.ErrNotLeader, err)
+	case errors.Is(err, ledger.ErrOutcomeUnknown) || errors.Is(err, ledger.ErrTimeout) || errors.Is(err, ledger.ErrFatal):
+		return "", fmt.Errorf("%w: %w", api.ErrNotLeader, err)
+	}
+	return "", fmt.Errorf("%w: %w", api.ErrRefused, err)
+}
+
+func (c *Controller) command(ctx context.Context, q api.Command) (string, error) {
+	e := evacuate.Entry{At: c.clock.Now(), By: q.By, Host: q.Host, Flag: q.Flag, Text: q.Reason}
+	needsHost := map[string]bool{api.VerbMaintenance: true, api.VerbReturn: true, api.VerbToken: true, api.VerbHostRemove: true}
+	if needsHost[q.Verb] && c.State().Hosts[q.Host] == nil {
+		return "", fmt.Errorf("%w: no host %q in the inventory: add it to `hosts` of the controllers' files", api.ErrNotFound, q.Host)
+	}
+	switch q.Verb {
+	case api.VerbArm:
+		e.Kind, e.Word = evacuate.KindMode, q.Word
+		return "mode is " + q.Word, c.apply(ctx, e)
+	case api.VerbFreeze:
+		e.Kind = evacuate.KindFreeze
+		return map[bool]string{true: "frozen: nothing new is begun, what is under way waits", false: "not frozen any more"}[q.Flag], c.apply(ctx, e)
+	case api.VerbMaintenance:
+		e.Kind = evacuate.KindHostMaintenance
+		return fmt.Sprintf("maintenance of %s: %t", q.Host, q.Flag), c.apply(ctx, e)
+	case api.VerbReturn:
+		return string(q.Host) + " is asked back", c.Return(ctx, q.Host, q.By)
+	case api.VerbToken:
+		if q.Duration <= 0 {
+			q.Duration = time.Hour
+		}
+		return c.NewToken(ctx, q.Host, q.Duration)
+	case api.VerbHostRemove:
+		e.Kind = evacuate.KindHostRemove
+		err := c.apply(ctx, e)
+		if err == nil {
+			c.observer.with(func(t *detector.Table) { t.Forget(q.Host) })
+			c.receiver.Forget(q.Host)
+		}
+		return string(q.Host) + " is removed; its key is worth nothing any more", err
+	case api.VerbControllerAdd:
+		return q.Word + " votes", c.ledger.AddVoter(ctx, ledger.Peer{ID: q.Word, Address: q.Address})
+	case api.VerbControllerRemove:
+		if err := c.ledger.RemoveVoter(ctx, q.Word); err != nil {
+			return "", err
+		}
+		c.observer.with(func(t *detector.Table) { t.ForgetController(detector.Observer(q.Word)) })
+		e.Kind, e.Word = evacuate.KindControllerLeave, q.Word
+		return q.Word + " is removed; stop it for good", c.apply(ctx, e)
+	case api.VerbSnapshot:
+		b, err := c.ledger.Snapshot(ctx)
+		return base64.StdEncoding.EncodeToString(b), err
+	case api.VerbRestore:
+		return "restored: all proofs are void and the mode is observe", c.ledger.RestoreFrom(ctx, q.Data, q.Flag)
+	}
+	return "", fmt.Errorf("%w: unknown command %q", api.ErrRefused, q.Verb)
 }

@@ -96,7 +96,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 		c.ports = append(c.ports, uint16(p))
 	}
 	if c.prober == nil {
-		c.prober = newProber(c.id, cfg.Probe.Timeout, c.clock.Now)
+		c.prober = newProber(cfg.Probe.Timeout, c.clock.Now)
 	}
 	var err error
 	if c.powers, err = newPowers(cfg.Hosts, c.clock); err != nil {
@@ -242,12 +242,15 @@ func (c *Controller) sense(ctx context.Context) error {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
 	start := newStart()
-	c.receiver, err = heartbeat.Listen(ctx, heartbeat.ReceiverOptions{ID: c.id, Key: c.key, ClusterID: c.ledger.ClusterID(), Conn: conn,
+	receiver, err := heartbeat.Listen(ctx, heartbeat.ReceiverOptions{ID: c.id, Key: c.key, ClusterID: c.ledger.ClusterID(), Conn: conn,
 		Hosts: c.hostKeys, OnHeartbeat: c.observer.heartbeat, OnProbes: c.observer.probes, Status: c.status, Now: c.clock.Now, Log: c.log})
 	if err != nil {
 		return err
 	}
-	c.stop.onStop("heartbeats", c.receiver.Close)
+	c.mu.Lock()
+	c.receiver = receiver
+	c.mu.Unlock()
+	c.stop.onStop("heartbeats", receiver.Close)
 	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{c.ringKey},
 		Label: c.ledger.ClusterID(), Profile: gossip.Profile(c.cfg.Ring.Profile), Known: c.ringPeers,
 		Meta: gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector/clock"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// CheckOnline compares a controller's file with the world: every host must be a
+// nova-compute, every nova-compute should be a host, every BMC must tell its
+// power. It only reads.
+func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) error {
+	clk := clock.System()
+	c := newCloud(cfg.Nova, clk.Now, slog.New(slog.DiscardHandler))
+	defer func() { _ = c.close() }()
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return fmt.Errorf("reach Nova: %w", err)
+	}
+	services, _, err := cl.Services(ctx)
+	if err != nil {
+		return fmt.Errorf("list Nova's services: %w", err)
+	}
+	known := map[nova.HostName]bool{}
+	for _, s := range services {
+		known[s.Host] = true
+	}
+	var errs []error
+	configured := map[nova.HostName]bool{}
+	for _, h := range cfg.Hosts {
+		configured[nova.HostName(h.Name)] = true
+		if !known[nova.HostName(h.Name)] {
+			errs = append(errs, fmt.Errorf("host %s: Nova knows no nova-compute of this name: use the name that `openstack compute service list` prints", h.Name))
+		}
+	}
+	for h := range known {
+		if !configured[h] {
+			fmt.Fprintf(out, "warning: nova-compute %s is not among `hosts`: it will not be recovered\n", h)
+		}
+	}
+	p, err := newPowers(cfg.Hosts, clk)
+	if err != nil {
+		return err
+	}
+	for _, h := range cfg.Hosts {
+		rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+		r := p.Read(rctx, h.Name)
+		cancel()
+		if r.Power == fence.Unknown {
+			errs = append(errs, fmt.Errorf("host %s: its BMC does not tell the power: %s %s", h.Name, r.Cause, r.Raw))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+package app
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// openAPI serves operators.
+func (c *Controller) openAPI() error {
+	c.engine = c.newEngine()
+	secret, err := config.ReadSecretFile(c.cfg.API.TokenFile)
+	if err != nil {
+		return fmt.Errorf("read the API's tokens: %w", err)
+	}
+	tokens, err := api.ParseTokens(secret.Reveal())
+	if err != nil {
+		return err
+	}
+	c.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := api.NewMetrics(c.registry, c, Version, c.dropped, c.fenceable); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Registry: c.registry, Log: c.log, Now: c.clock.Now})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.cfg.API.Listen.String())
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	if c.cfg.API.Certificate != "" {
+		cert, err := tls.LoadX509KeyPair(c.cfg.API.Certificate, c.cfg.API.Key)
+		if err != nil {
+			_ = l.Close()
+			return fmt.Errorf("load the API's certificate: %w", err)
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	}
+	srv := &http.Server{Handler: c.api, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
+	go func() { _ = srv.Serve(l) }()
+	c.stop.onStop("the API", srv.Close)
+	return nil
+}
+
+// Status is this controller's standing.
+func (c *Controller) Status() api.Status {
+	h := c.ledger.Health()
+	s := c.State()
+	sight, _ := c.cloud.seen()
+	st := api.Status{Cluster: c.cfg.Cluster, ClusterID: c.ledger.ClusterID(), Controller: c.id, Leader: h.Leader.ID, Leads: c.leads(), Term: h.Term,
+		Writable: h.Writable, Mode: s.Mode, NovaAge: -1, NovaError: sight.Err, Hosts: len(s.Hosts), Version: Version}
+	for _, v := range c.ledger.Voters() {
+		st.Voters = append(st.Voters, v.ID)
+	}
+	if !sight.At.IsZero() {
+		st.NovaAge = c.clock.Now().Sub(sight.At)
+	}
+	switch local := c.frozen(); {
+	case local != "":
+		st.Frozen = "by a local file: " + local
+	case s.Frozen:
+		st.Frozen = "by " + s.FrozenBy
+	}
+	return st
+}
+
+// Explain says all about one host.
+func (c *Controller) Explain(host nova.HostName) (evacuate.Explanation, bool) {
+	s := c.State()
+	if s.Hosts[host] == nil {
+		return evacuate.Explanation{}, false
+	}
+	v := c.observer.last()[host]
+	v.Host = host
+	return evacuate.Explain(s, c.engine.Decisions()[host], v, c.clock.Now()), true
+}
+
+// Alerts lists what an operator should see to.
+func (c *Controller) Alerts() []api.Alert {
+	s := c.State()
+	sight, _ := c.cloud.seen()
+	verdicts := c.observer.last()
+	var out []api.Alert
+	for name := range sight.Services {
+		h := s.Hosts[name]
+		switch {
+		case h == nil:
+			out = append(out, api.Alert{Name: api.AlertAgentMissing, Host: name, Text: "its nova-compute is not in Lifeboat's inventory: it would not be recovered"})
+		case h.Enrolled.IsZero():
+			out = append(out, api.Alert{Name: api.AlertAgentMissing, Host: name, Text: "no agent is enrolled: run `lifeboat token create " + string(name) + "`"})
+		case verdicts[name].Reason == detector.ReasonNeverHeard:
+			out = append(out, api.Alert{Name: api.AlertAgentMissing, Host: name, Text: "its agent was never heard"})
+		}
+	}
+	for name, h := range s.Hosts {
+		if _, known := sight.Services[name]; !known && !sight.At.IsZero() && !h.Enrolled.IsZero() {
+			out = append(out, api.Alert{Name: api.AlertAgentUnknown, Host: name, Text: "Nova knows no nova-compute of this name: are the names the same?"})
+		}
+	}
+	for name, ok := range c.fenceable() {
+		if !ok {
+			out = append(out, api.Alert{Name: api.AlertNotFenceable, Host: name, Text: "its BMC was not seen to read on while its agent was heard, within a day"})
+		}
+	}
+	for _, r := range s.Sorted() {
+		if r.Status != evacuate.StatusClosed && r.Hold != nil {
+			out = append(out, api.Alert{Name: api.AlertHeld, Host: r.Host, Text: fmt.Sprintf("recovery %s is held: %s", r.ID, r.Hold.Reason)})
+		}
+	}
+	slices.SortFunc(out, func(a, b api.Alert) int {
+		if a.Name+string(a.Host) < b.Name+string(b.Host) {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+func (c *Controller) fenceable() map[nova.HostName]bool {
+	out := map[nova.HostName]bool{}
+	now := c.clock.Now()
+	sights := c.powers.sights()
+	for name, h := range c.State().Hosts {
+		on := sights[name].PoweredOn
+		if h.PoweredOn.After(on) {
+			on = h.PoweredOn
+		}
+		out[name] = !on.IsZero() && now.Sub(on) < c.policy.Fenceable
+	}
+	return out
+}
+
+func (c *Controller) dropped() map[string]uint64 {
+	c.mu.Lock()
+	receiver := c.receiver
+	c.mu.Unlock()
+	if receiver == nil {
+		return nil
+	}
+	s := receiver.Stats()
+	return map[string]uint64{"malformed": s.Malformed, "other-cluster": s.OtherCluster, "unknown-peer": s.UnknownPeer,
+		"bad-signature": s.BadSignature, "replayed": s.Replayed, "refused": s.Refused}
+}

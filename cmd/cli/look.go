@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
+)
+
+func (s *shell) status() *cobra.Command {
+	return cmd("status", "the cloud at a glance", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		var st api.Status
+		if err := c.get(ctx, "/v1/status", &st); err != nil {
+			return err
+		}
+		return s.print(st, func(w io.Writer) {
+			fmt.Fprintf(w, "cluster\t%s (%s)\nleader\t%s, term %d\nvoters\t%s\nledger\t%s\nmode\t%s\n", st.Cluster, st.ClusterID, st.Leader, st.Term,
+				strings.Join(st.Voters, ", "), map[bool]string{true: "writable", false: "NOT WRITABLE"}[st.Writable], st.Mode)
+			if st.Frozen != "" {
+				fmt.Fprintf(w, "FROZEN\t%s\n", st.Frozen)
+			}
+			nova := fmt.Sprintf("answered %s ago", st.NovaAge.Round(100*time.Millisecond))
+			if st.NovaAge < 0 {
+				nova = "not reached yet"
+			}
+			if st.NovaError != "" {
+				nova += ": " + st.NovaError
+			}
+			fmt.Fprintf(w, "nova\t%s\nhosts\t%d\nversion\t%s\n", nova, st.Hosts, st.Version)
+		})
+	})
+}
+
+func (s *shell) hostsCmd() *cobra.Command {
+	return cmd("hosts", "every host with its verdict", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		var hosts []api.Host
+		if err := c.get(ctx, "/v1/hosts", &hosts); err != nil {
+			return err
+		}
+		return s.print(hosts, func(w io.Writer) {
+			fmt.Fprintln(w, "HOST\tDOMAIN\tVERDICT\tINSTANCES\tFENCEABLE\tRECOVERY\tWHY")
+			for _, h := range hosts {
+				rec := ""
+				if h.Recovery != "" {
+					rec = string(h.Recovery) + " " + string(h.Status)
+				}
+				why := h.Detail
+				if h.Hold != nil {
+					why = "HELD: " + h.Hold.Reason
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%t\t%s\t%s\n", h.Host, h.Domain, h.Verdict, h.Instances, !h.PoweredOn.IsZero(), rec, why)
+			}
+		})
+	})
+}
+
+func (s *shell) host() *cobra.Command {
+	return cmd("host HOST", "one host with its evidence, as JSON", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		var h api.Host
+		if err := c.get(ctx, "/v1/hosts/"+a[0], &h); err != nil {
+			return err
+		}
+		s.output = "json"
+		return s.print(h, nil)
+	})
+}
+
+// page prints a text that the API wrote, or its JSON.
+func (s *shell) page(ctx context.Context, path string, into any) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	if s.output == "json" {
+		if err := c.get(ctx, path, into); err != nil {
+			return err
+		}
+		return s.print(into, nil)
+	}
+	text, err := c.text(ctx, path)
+	if err == nil {
+		_, err = io.WriteString(s.out, text)
+	}
+	return err
+}
+
+func (s *shell) explain() *cobra.Command {
+	return cmd("explain HOST", "evidence, gates and answers: why is something done or not", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.page(ctx, "/v1/hosts/"+a[0]+"/explain", &evacuate.Explanation{})
+	})
+}
+
+func (s *shell) recovery() *cobra.Command {
+	return cmd("recovery ID", "one recovery's timeline", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.page(ctx, "/v1/recoveries/"+a[0], &evacuate.Recovery{})
+	})
+}
+
+func (s *shell) recoveries() *cobra.Command {
+	return cmd("recoveries", "all recoveries, the newest last", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		var rs []*evacuate.Recovery
+		if err := c.get(ctx, "/v1/recoveries", &rs); err != nil {
+			return err
+		}
+		return s.print(rs, func(w io.Writer) {
+			fmt.Fprintln(w, "ID\tHOST\tSTATUS\tOPENED\tINSTANCES\tHELD")
+			for _, r := range rs {
+				held := ""
+				if r.Hold != nil {
+					held = r.Hold.Reason
+				}
+				status := string(r.Status)
+				if r.Outcome != "" {
+					status += " (" + r.Outcome + ")"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.Host, status, r.Opened.Format(time.DateTime), r.Count()[evacuate.EvacDone], len(r.Evacuations), held)
+			}
+		})
+	})
+}
+
+func (s *shell) alerts() *cobra.Command {
+	return cmd("alerts", "what an operator should see to", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		var as []api.Alert
+		if err := c.get(ctx, "/v1/alerts", &as); err != nil {
+			return err
+		}
+		return s.print(as, func(w io.Writer) {
+			for _, a := range as {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", a.Name, a.Host, a.Text)
+			}
+		})
+	})
+}
+
+func (s *shell) events() *cobra.Command {
+	var follow bool
+	c := cmd("events", "what happened, oldest first", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		cl, err := s.client()
+		if err != nil {
+			return err
+		}
+		if !follow {
+			return s.past(ctx, cl)
+		}
+		return cl.follow(ctx, func(data []byte) error {
+			if s.output == "json" {
+				_, err := fmt.Fprintf(s.out, "%s\n", data)
+				return err
+			}
+			var h api.Happening
+			if err := json.Unmarshal(data, &h); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(s.out, "%s  %-10s %-6s %s\n", h.At.Format("15:04:05.000"), h.Host, h.Recovery, h.Text)
+			return err
+		})
+	})
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on as things happen")
+	return c
+}
+
+func (s *shell) past(ctx context.Context, cl *client) error {
+	var rs []*evacuate.Recovery
+	if err := cl.get(ctx, "/v1/recoveries", &rs); err != nil {
+		return err
+	}
+	return s.print(rs, func(w io.Writer) {
+		for _, r := range rs {
+			for _, e := range r.Timeline {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.At.Format("15:04:05.000"), r.Host, r.ID, e.Text)
+			}
+		}
+	})
+}

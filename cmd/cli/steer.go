@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// do sends a command and prints the answer.
+func (s *shell) do(ctx context.Context, q api.Command) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	q.By = operator()
+	text, err := c.command(ctx, q)
+	if err != nil {
+		return err
+	}
+	if s.output == "json" {
+		return s.print(map[string]string{"text": text}, nil)
+	}
+	fmt.Fprintln(s.out, text)
+	return nil
+}
+
+func onOff(word string) (bool, error) {
+	switch word {
+	case "on":
+		return true, nil
+	case "off":
+		return false, nil
+	}
+	return false, codeError{ExitUsage, fmt.Errorf("say on or off, not %q", word)}
+}
+
+func (s *shell) maintenance() *cobra.Command {
+	var reason string
+	c := cmd("maintenance HOST on|off", "keep hands off a host", cobra.ExactArgs(2), func(ctx context.Context, a []string) error {
+		on, err := onOff(a[1])
+		if err != nil {
+			return err
+		}
+		return s.do(ctx, api.Command{Verb: api.VerbMaintenance, Host: nova.HostName(a[0]), Flag: on, Reason: reason})
+	})
+	c.Flags().StringVar(&reason, "reason", "", "why")
+	return c
+}
+
+func (s *shell) freeze() *cobra.Command {
+	var reason string
+	c := cmd("freeze on|off", "stop all work at once, or go on", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		on, err := onOff(a[0])
+		if err != nil {
+			return err
+		}
+		return s.do(ctx, api.Command{Verb: api.VerbFreeze, Flag: on, Reason: reason})
+	})
+	c.Flags().StringVar(&reason, "reason", "", "why")
+	return c
+}
+
+func (s *shell) arm() *cobra.Command {
+	return cmd("arm MODE", "how far Lifeboat may go: off, observe, shadow, approve, auto", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.do(ctx, api.Command{Verb: api.VerbArm, Word: a[0]})
+	})
+}
+
+func (s *shell) returnCmd() *cobra.Command {
+	return cmd("return HOST", "power a recovered host on and take it back into service", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.do(ctx, api.Command{Verb: api.VerbReturn, Host: nova.HostName(a[0])})
+	})
+}
+
+func (s *shell) token() *cobra.Command {
+	t := &cobra.Command{Use: "token", Short: "one-time tokens for enrolment"}
+	var valid time.Duration
+	c := cmd("create HOST", "a token with which this host may enrol once; shown once", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.do(ctx, api.Command{Verb: api.VerbToken, Host: nova.HostName(a[0]), Duration: valid})
+	})
+	c.Flags().DurationVar(&valid, "valid", time.Hour, "for how long")
+	t.AddCommand(c)
+	return t
+}
+
+func (s *shell) removeHost() *cobra.Command {
+	return cmd("host-remove HOST", "forget a host and its key", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.do(ctx, api.Command{Verb: api.VerbHostRemove, Host: nova.HostName(a[0])})
+	})
+}
+
+func (s *shell) controllers() *cobra.Command {
+	t := &cobra.Command{Use: "controller", Short: "replace a lost controller"}
+	t.AddCommand(
+		cmd("add ID ADDRESS", "give a running, blank controller a vote", cobra.ExactArgs(2), func(ctx context.Context, a []string) error {
+			return s.do(ctx, api.Command{Verb: api.VerbControllerAdd, Word: a[0], Address: a[1]})
+		}),
+		cmd("remove ID", "take a vote away", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+			return s.do(ctx, api.Command{Verb: api.VerbControllerRemove, Word: a[0]})
+		}))
+	return t
+}
+
+func (s *shell) ledgerCmd() *cobra.Command {
+	t := &cobra.Command{Use: "ledger", Short: "save and restore the ledger"}
+	var adopt bool
+	restore := cmd("restore FILE", "put a saved ledger in place: voids all proofs, mode observe", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		b, err := os.ReadFile(a[0])
+		if err != nil {
+			return codeError{ExitUsage, fmt.Errorf("read the snapshot: %w", err)}
+		}
+		return s.do(ctx, api.Command{Verb: api.VerbRestore, Data: b, Flag: adopt})
+	})
+	restore.Flags().BoolVar(&adopt, "adopt", false, "take over the identity of another cluster that is gone for good")
+	t.AddCommand(restore, cmd("snapshot FILE", "save the ledger", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		text, err := c.command(ctx, api.Command{Verb: api.VerbSnapshot, By: operator()})
+		if err != nil {
+			return err
+		}
+		b, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return fmt.Errorf("snapshot not understood: %w", err)
+		}
+		f, err := os.OpenFile(a[0], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("write the snapshot: %w", err)
+		}
+		defer f.Close()
+		if _, err := f.Write(b); err != nil {
+			return fmt.Errorf("write the snapshot: %w", err)
+		}
+		return f.Sync()
+	}))
+	return t
+}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+var rank = map[Role]int{RoleRead: 1, RoleOperate: 2, RoleFence: 3}
+
+// ParseTokens reads a token file: one token alone may do everything; otherwise
+// each line is a role and a token. Its errors never show a token.
+func ParseTokens(file string) (map[string]Role, error) {
+	tokens := map[string]Role{}
+	lines := strings.Split(strings.TrimSpace(file), "\n")
+	for i, line := range lines {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 0 || strings.HasPrefix(f[0], "#"):
+		case len(f) == 1 && len(lines) == 1:
+			tokens[f[0]] = RoleFence
+		case len(f) == 2 && rank[Role(f[0])] > 0:
+			tokens[f[1]] = Role(f[0])
+		default:
+			return nil, fmt.Errorf("token file, line %d: write a role (read, operate, fence) and a token, or one token alone in the file", i+1)
+		}
+	}
+	for t := range tokens {
+		if len(t) < 16 {
+			return nil, fmt.Errorf("token file: a token is shorter than 16 characters: make one with `openssl rand -hex 24`")
+		}
+	}
+	return tokens, nil
+}
+
+// need lets a request pass whose token has the role.
+func (s *server) need(role Role, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		have := Role("")
+		for t, role := range s.o.Tokens {
+			if subtle.ConstantTimeCompare([]byte(t), []byte(given)) == 1 {
+				have = role
+			}
+		}
+		switch {
+		case !ok || have == "":
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			problem(w, http.StatusUnauthorized, "no valid token: send one as `Authorization: Bearer`")
+		case rank[have] < rank[role]:
+			problem(w, http.StatusForbidden, fmt.Sprintf("this token may %s; it takes %s", have, role))
+		default:
+			next(w, r)
+		}
+	})
+}
+
+// problem answers as RFC 9457.
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v)
+}
