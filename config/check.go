@@ -156,6 +156,7 @@ func (c *Controller) checkPolicy(d *decoder) {
 	if look := time.Duration(p.Missed) * p.HeartbeatInterval; !d.faulty("policy.missed") && p.LeaderGrace < look {
 		d.fault("policy.leader_grace", "%s: a new leader must look for as long as a host takes to be missed, %s", p.LeaderGrace, look)
 	}
+	d.between("policy.storm.window", p.Storm.Window, time.Second, 24*time.Hour)
 	if at := "policy.storm.count"; p.Storm.Count < 0 {
 		d.fault(at, "%d is negative: leave it out to go by the cloud's size", p.Storm.Count)
 	} else if len(c.Hosts) > 0 && p.Storm.Count > max(1, len(c.Hosts)/2) {

@@ -135,6 +135,8 @@ type Policy struct {
 type Storm struct {
 	Count   int `yaml:"count,omitempty"`
 	Percent int `yaml:"percent"`
+	// Window is how long a fenced host goes on counting.
+	Window time.Duration `yaml:"window"`
 }
 
 // Probe is how a host's addresses are asked for a sign of life, beside ICMP.
@@ -231,7 +233,7 @@ func ParseController(name string, data []byte) (*Controller, error) {
 		Policy: Policy{
 			Mode: "observe", Storage: StorageNone,
 			HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
-			Storm: Storm{Percent: 10}, LeaderGrace: 15 * time.Second,
+			Storm: Storm{Percent: 10, Window: 10 * time.Minute}, LeaderGrace: 15 * time.Second,
 			Concurrency: 2, InFlight: 10, PerDestination: 5,
 			QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 			PowerOn: PowerOnOperator,

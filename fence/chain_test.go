@@ -56,7 +56,6 @@ type bmc struct {
 	events []string
 	began  time.Time
 	offAt  []time.Duration
-	onOK   bool
 }
 
 const wire = 20 * time.Millisecond

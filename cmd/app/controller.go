@@ -36,8 +36,6 @@ type Seams struct {
 	Clock  clock.Clock
 	Prober Prober
 	Stores ledger.Stores
-	// StormWindow shortens for how long a fenced host counts.
-	StormWindow time.Duration
 	Crash       func(point string)
 	Fatal       func(error)
 }
@@ -84,9 +82,6 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	}
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
 		seams: seams, policy: policyOf(cfg.Policy), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{}}
-	if seams.StormWindow > 0 {
-		c.policy.StormWindow = seams.StormWindow
-	}
 	for _, h := range cfg.Hosts {
 		for network, addr := range h.Addresses {
 			c.addresses[nova.HostName(h.Name)] = append(c.addresses[nova.HostName(h.Name)], heartbeat.Address{Network: network, Addr: addr})
@@ -111,6 +106,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 func policyOf(p config.Policy) evacuate.Policy {
 	out := evacuate.DefaultPolicy()
 	out.LeaderGrace, out.StormCount, out.StormPercent = p.LeaderGrace, p.Storm.Count, p.Storm.Percent
+	out.StormWindow = p.Storm.Window
 	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
 	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
 	return out

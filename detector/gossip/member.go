@@ -53,6 +53,7 @@ type generation struct {
 	whole   bool // has seen at least half of the known members
 	dipped  bool // was ill: what it suspects may be its own fault
 	dipAt   time.Duration
+	counted time.Duration // when it last counted who is here
 	checked time.Duration // when it last asked whether it is cut off
 	alone   int           // checks in a row that nobody answered
 	cure    bool          // exchange states with a member that is here

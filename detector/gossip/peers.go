@@ -56,16 +56,14 @@ func (m *Member) countKnown() int {
 	if p := m.peers[m.o.Name]; p == nil || p.state != Alive {
 		n++ // ourselves
 	}
-	listed := make(map[string]bool, len(m.known))
 	for _, k := range m.known {
-		listed[k.Name] = true
 		if p := m.peers[k.Name]; k.Name != m.o.Name && (p == nil || p.state != Left && p.state != Alive) {
 			n++
 		}
 	}
 	for name, p := range m.peers {
 		// Without a roster, all whom we have seen should be there.
-		if p.state == Alive || len(m.known) == 0 && p.state != Left && !listed[name] && name != m.o.Name {
+		if p.state == Alive || len(m.known) == 0 && p.state != Left && name != m.o.Name {
 			n++
 		}
 	}

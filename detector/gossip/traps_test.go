@@ -96,19 +96,20 @@ func TestHalfDeafMemberPoisonsNobody(t *testing.T) {
 // without anybody's help.
 func TestSplitHeals(t *testing.T) {
 	for _, c := range []struct {
-		minority int
-		split    time.Duration
-	}{{15, time.Minute}, {15, 12 * time.Minute}, {9, 12 * time.Minute}} {
-		t.Run(fmt.Sprintf("%d of 30 for %v", c.minority, c.split), func(t *testing.T) {
-			inRing(t, 30, func(r *ring) {
+		minority, of int
+		split        time.Duration
+	}{{15, 30, time.Minute}, {8, 16, 12 * time.Minute}, {5, 16, 12 * time.Minute}} {
+		t.Run(fmt.Sprintf("%d of %d for %v", c.minority, c.of, c.split), func(t *testing.T) {
+			inRing(t, c.of, func(r *ring) {
+				small := r.nodes[c.of-c.minority:]
 				var island []netip.Addr
-				for _, n := range r.nodes[30-c.minority:] {
+				for _, n := range small {
 					island = append(island, n.addr())
 				}
 				r.net.Partition(island)
 				time.Sleep(c.split)
-				for _, n := range r.nodes[30-c.minority:] {
-					if v := n.member.View(); c.minority < 15 && 2*v.Alive >= v.Known {
+				for _, n := range small {
+					if v := n.member.View(); 2*c.minority < c.of && 2*v.Alive >= v.Known {
 						t.Errorf("%s of the minority votes: %+v", n.name, v)
 					}
 				}

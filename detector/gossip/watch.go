@@ -21,8 +21,10 @@ const (
 	quietAfter = 5 * time.Second
 	// knownEvery is how often the roster is read, pruneEvery how often the
 	// forgotten are dropped.
-	knownEvery = time.Second
+	knownEvery = 5 * time.Second
 	pruneEvery = time.Hour
+	// countEvery is how often it is counted whether the view has collapsed.
+	countEvery = time.Second
 	// askAfter is without how many answers, in probe intervals, a member asks
 	// several others at once whether it is cut off.
 	askAfter = 2.5
@@ -101,7 +103,7 @@ func (m *Member) look(up time.Duration, asking *sync.WaitGroup) {
 	}
 	score := list.GetHealthScore()
 	m.mu.Lock()
-	collapsed := m.collapsed(g)
+	collapsed := up-g.counted >= countEvery && m.collapsed(g, up)
 	isolated := g.alone >= checksFailed
 	ask := m.mustAsk(g, up)
 	cure := m.mayCure(g, up, score)
@@ -120,7 +122,8 @@ func (m *Member) look(up time.Duration, asking *sync.WaitGroup) {
 
 // collapsed says, once for each object, that a view which was whole has lost
 // its half. Must be called with mu held.
-func (m *Member) collapsed(g *generation) bool {
+func (m *Member) collapsed(g *generation, up time.Duration) bool {
+	g.counted = up
 	alive, known := m.countAlive(), m.countKnown()
 	if 2*alive >= known {
 		g.whole = g.joined
@@ -135,10 +138,12 @@ func (m *Member) collapsed(g *generation) bool {
 // with mu held.
 func (m *Member) mustAsk(g *generation, up time.Duration) bool {
 	patience := time.Duration(askAfter * float64(profiles[m.o.profile()].probe))
-	if m.countAlive()-1 < fewest || up-time.Duration(g.acked.Load()) < patience {
+	switch {
+	case up-time.Duration(g.acked.Load()) < patience:
 		return false
-	}
-	if g.checked != 0 && up-g.checked < time.Second {
+	case g.checked != 0 && up-g.checked < time.Second:
+		return false
+	case m.countAlive()-1 < fewest:
 		return false
 	}
 	g.checked = up

@@ -24,8 +24,8 @@ type Knobs struct {
 	Task bool
 	// Conflict refuses with 409 what is so already.
 	Conflict bool
-	// Busy and Unauthorized answer so many requests with 503 and 401; negative
-	// is for ever. The service root stays open.
+	// So many requests are answered with 503 and with 401; negative is for
+	// ever. The service root stays open.
 	Busy, Unauthorized int
 	// NotHonoured accepts each reset and does nothing.
 	NotHonoured bool

@@ -121,15 +121,15 @@ func power(out string) (fence.Power, fence.Cause, string) {
 
 // Off commands a hard power-off without looking first. Errors are *fence.Error.
 func (m *Method) Off(ctx context.Context) error {
-	return m.command(ctx, "power off", "off", "Chassis Power Control: Down/Off")
+	return m.command(ctx, "power off", "off", "Chassis Power Control: Down/Off", fence.Off)
 }
 
 // On commands power-on. Errors are *fence.Error.
 func (m *Method) On(ctx context.Context) error {
-	return m.command(ctx, "power on", "on", "Chassis Power Control: Up/On")
+	return m.command(ctx, "power on", "on", "Chassis Power Control: Up/On", fence.On)
 }
 
-func (m *Method) command(ctx context.Context, doing, verb, accepted string) error {
+func (m *Method) command(ctx context.Context, doing, verb, accepted string, want fence.Power) error {
 	ctx, cancel := context.WithTimeout(ctx, m.opts.Timeout)
 	defer cancel()
 	out, err := m.run(ctx, "chassis", "power", verb)
@@ -142,5 +142,13 @@ func (m *Method) command(ctx context.Context, doing, verb, accepted string) erro
 		err = errors.New("ipmitool did not say that it was accepted")
 	}
 	f := m.fault(ctx, out, err)
+	// Some BMCs refuse what is so already, by a completion code of their taste.
+	if f.cause == fence.CauseProtocol && strings.Contains(out, "Set Chassis Power Control to ") {
+		if out, err := m.run(ctx, "chassis", "power", "status"); err == nil {
+			if is, _, _ := power(out); is == want {
+				return nil
+			}
+		}
+	}
 	return &fence.Error{Method: m.opts.Name, Doing: doing, Cause: f.cause, Refused: f.refused, Err: f}
 }

@@ -26,7 +26,7 @@ ring: {bind: "$a:7946", key_file: $C/ring.key, profile: default}
 peer: {listen: "$a:7947"}
 api: {listen: "$a:7948", token_file: $C/api.token}
 nova: {cloud: lab, clouds_file: $C/clouds.yaml}
-policy: {mode: auto, storage: shared, quiet_period: 20s}
+policy: {mode: auto, storage: shared, quiet_period: 20s, healthy_delay: 10s, in_flight: 20, storm: {percent: 10, window: 5s}}
 hosts:
 $(for h in $(computes); do host_yaml "$h"; done)
 Y
@@ -59,13 +59,13 @@ Y
 }
 
 # ---- Lifeboat's daemons
-lifeboat_build() { (cd "$HERE/../.." && go build -o "$B/" ./cmd/...); }
+lifeboat_build() { (cd "$HERE/../.." && go build -tags faults -o "$B/" ./cmd/lifeboat ./cmd/lifeboat-agent ./cmd/lifeboat-controller); }
 lifeboat_up() {
   [ -x "$B/lifeboat-controller" ] || lifeboat_build
   lifeboat_conf
   local n h
   if [ ! -f "$C/pki/ca.crt" ]; then
-    "$B/lifeboat" ca init "$C/pki"
+    "$B/lifeboat" ca init "$C/pki" --cluster lab
     for n in "${CONTROLLERS[@]}"; do "$B/lifeboat" ca issue "$C/pki" --id "$n" --address "$(address "$n")"; done
   fi
   for n in "${CONTROLLERS[@]}"; do controller_start "$n"; done
