@@ -45,6 +45,8 @@ var meanings = []struct {
 	{"address lookup for", fence.CauseUnreachable},
 	{"could not open socket", fence.CauseUnreachable},
 	{"no response", fence.CauseUnreachable},
+	{"unable to set chassis power control", fence.CauseUnreachable}, // sent, and no answer: it may have obeyed
+	{"unable to get chassis power status", fence.CauseUnreachable},
 	{"timeout", fence.CauseUnreachable},
 }
 

@@ -52,7 +52,7 @@ func New(o Options) (*Method, error) {
 	if m.host, m.port, err = m.opts.hostPort(); err != nil {
 		return nil, err
 	}
-	m.path, err = exec.LookPath(m.opts.Path)
+	m.path, err = exec.LookPath(m.opts.Tool)
 	return m, err
 }
 

@@ -84,7 +84,7 @@ func (s stub) gone(t *testing.T) bool {
 
 func (s stub) method(t *testing.T, change func(*ipmi.Options)) *ipmi.Method {
 	t.Helper()
-	o := ipmi.Options{Address: "192.0.2.1", Username: "admin", Password: password, Path: s.path(), Now: time.Now}
+	o := ipmi.Options{Address: "192.0.2.1", Username: "admin", Password: password, Tool: s.path(), Now: time.Now}
 	if change != nil {
 		change(&o)
 	}
@@ -167,7 +167,7 @@ func TestArguments(t *testing.T) {
 // no argument, reading, error or print.
 func TestPasswordIsHidden(t *testing.T) {
 	s := newStub(t, `echo "you said $IPMITOOL_PASSWORD"; exit 1`)
-	o := ipmi.Options{Address: "192.0.2.1", Username: "admin", Password: password, Path: s.path(), Now: time.Now}
+	o := ipmi.Options{Address: "192.0.2.1", Username: "admin", Password: password, Tool: s.path(), Now: time.Now}
 	m := s.method(t, nil)
 	var log strings.Builder
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
@@ -219,6 +219,8 @@ func TestMeanings(t *testing.T) {
 		{"cipher", "Error in open session response message : invalid authentication algorithm\n\n" + session, 1, fence.Unknown, fence.CauseProtocol, true},
 		{"silent", "Get Auth Capabilities error\nError issuing Get Channel Authentication Capabilities request\n" + session, 1, fence.Unknown, fence.CauseUnreachable, false},
 		{"no such name", "Address lookup for nosuch.invalid failed\nCould not open socket!\n" + session, 1, fence.Unknown, fence.CauseUnreachable, false},
+		{"lost on the way", "Unable to get Chassis Power Status", 1, fence.Unknown, fence.CauseUnreachable, false},
+		{"off lost on the way", "Unable to set Chassis Power Control to Down/Off", 1, fence.Unknown, fence.CauseUnreachable, false},
 		{"no power status", "Running Get VSO Capabilities my_addr 0x20, transit 0, target 0x20\nInvalid completion code received: Insufficient privilege level\nGet Chassis Power Status failed: Unspecified error", 1, fence.Unknown, fence.CauseProtocol, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -343,7 +345,7 @@ func TestCommandDiesWithUs(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	good := ipmi.Options{Address: "192.0.2.1", Username: "admin", Password: password, Path: "/bin/true", Now: time.Now}
+	good := ipmi.Options{Address: "192.0.2.1", Username: "admin", Password: password, Tool: "/bin/true", Now: time.Now}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +363,7 @@ func TestValidate(t *testing.T) {
 		"let anybody in":          func(o *ipmi.Options) { o.Cipher = "0" },
 		"cipher \"x\"":            func(o *ipmi.Options) { o.Cipher = "x" },
 		"privilege":               func(o *ipmi.Options) { o.Privilege = "callback" },
-		"install the package":     func(o *ipmi.Options) { o.Path = "/nonexistent/ipmitool" },
+		"install the package":     func(o *ipmi.Options) { o.Tool = "/nonexistent/ipmitool" },
 		"is negative":             func(o *ipmi.Options) { o.Timeout = -1 },
 		"Now missing":             func(o *ipmi.Options) { o.Now = nil },
 	} {

@@ -29,9 +29,9 @@ type Options struct {
 	Cipher string
 	// Privilege is the level asked for, admin or operator; admin if empty.
 	Privilege string
-	// Path is ipmitool's; it is looked up in PATH if empty. A script in its place
+	// Tool is ipmitool's path; it is looked up in PATH if empty. A script in its place
 	// must exec it: bmclib waits for children that it does not kill.
-	Path string
+	Tool string
 	// Timeout bounds one operation; fence.CallTimeout if zero.
 	Timeout time.Duration
 	// Now is the clock that readings are stamped with.
@@ -61,7 +61,7 @@ func (o Options) fill() Options {
 	for _, f := range []struct {
 		field *string
 		value string
-	}{{&o.Name, "ipmi"}, {&o.Cipher, "3"}, {&o.Privilege, "admin"}, {&o.Path, "ipmitool"}} {
+	}{{&o.Name, "ipmi"}, {&o.Cipher, "3"}, {&o.Privilege, "admin"}, {&o.Tool, "ipmitool"}} {
 		if *f.field == "" {
 			*f.field = f.value
 		}
@@ -101,7 +101,7 @@ func (o Options) Validate() error {
 	if !slices.Contains(privileges, o.Privilege) {
 		fault("privilege %q: use one of %s", o.Privilege, strings.Join(privileges, ", "))
 	}
-	if _, err := exec.LookPath(o.Path); err != nil {
+	if _, err := exec.LookPath(o.Tool); err != nil {
 		fault("%w: install the package ipmitool", err)
 	}
 	if o.Timeout < 0 {
