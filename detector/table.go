@@ -136,6 +136,9 @@ func (t *Table) ForgetController(c Observer) {
 // Heartbeat notes a heartbeat that controller c heard at the given time.
 func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
 	t.hear(c, HeardOf{Host: hb.Host, Boot: hb.Boot, Start: hb.Start, Leaving: hb.Leaving}, at)
+	if t.voters[Observer(hb.Host)].at.After(at) {
+		return // a datagram overtook this one
+	}
 	h := t.host(hb.Host)
 	h.sensors = hb.Sensors
 	t.voters[Observer(hb.Host)] = voter{at: at, domain: h.domain, ring: hb.Ring}
@@ -151,10 +154,14 @@ func (t *Table) hear(c Observer, of HeardOf, at time.Time) {
 	switch {
 	case of.Leaving && h.leaving.IsZero():
 		h.leaving = at
-	case !of.Leaving && at.After(h.leaving):
+	case !of.Leaving && at.After(h.leaving.Add(leaveSlack)):
 		h.leaving = time.Time{}
 	}
 }
+
+// leaveSlack is how much later than an announced stop a heartbeat must be heard
+// to take it back: another controller's report of the one before it travels.
+const leaveSlack = time.Second
 
 // Alive notes that controller c itself is here at now, with its ring view: the
 // local counterpart of Report.
@@ -208,7 +215,8 @@ func (t *Table) Probe(p Probe) {
 // Power notes a BMC reading.
 func (t *Table) Power(r PowerReading) {
 	h := t.host(r.Host)
-	h.power = append([]PowerReading{r}, h.power...)
+	h.power = append(h.power, r)
+	slices.SortStableFunc(h.power, func(a, b PowerReading) int { return b.Began.Compare(a.Began) })
 	if len(h.power) > keptReadings {
 		h.power = h.power[:keptReadings]
 	}
