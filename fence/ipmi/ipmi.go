@@ -129,6 +129,8 @@ func (m *Method) On(ctx context.Context) error {
 	return m.command(ctx, "power on", "on", "Chassis Power Control: Up/On", fence.On)
 }
 
+// command runs a power command once. A BMC may refuse what is so already (0xD5,
+// "Command not supported in present state"): then the state decides.
 func (m *Method) command(ctx context.Context, doing, verb, accepted string, want fence.Power) error {
 	ctx, cancel := context.WithTimeout(ctx, m.opts.Timeout)
 	defer cancel()
@@ -142,12 +144,10 @@ func (m *Method) command(ctx context.Context, doing, verb, accepted string, want
 		err = errors.New("ipmitool did not say that it was accepted")
 	}
 	f := m.fault(ctx, out, err)
-	// Some BMCs refuse what is so already, by a completion code of their taste.
-	if f.cause == fence.CauseProtocol && strings.Contains(out, "Set Chassis Power Control to ") {
-		if out, err := m.run(ctx, "chassis", "power", "status"); err == nil {
-			if is, _, _ := power(out); is == want {
-				return nil
-			}
+	if f.refused && strings.Contains(out, "failed: Command not supported in present state") {
+		out, err := m.run(ctx, "chassis", "power", "status")
+		if is, _, _ := power(out); err == nil && is == want {
+			return nil
 		}
 	}
 	return &fence.Error{Method: m.opts.Name, Doing: doing, Cause: f.cause, Refused: f.refused, Err: f}

@@ -246,6 +246,28 @@ func TestMeanings(t *testing.T) {
 	}
 }
 
+// A BMC that refuses what is so already has accepted it; any other refusal, and a
+// state that is another, are errors.
+func TestRefusedAsItIsSo(t *testing.T) {
+	const already = "echo 'Set Chassis Power Control to Down/Off failed: Command not supported in present state'; exit 1"
+	for _, test := range []struct {
+		name, says, state string
+		ok                bool
+	}{
+		{"off already", already, isOff, true},
+		{"but it is on", already, isOn, false},
+		{"but it cannot tell", already, "exit 1", false},
+		{"another refusal while off", "echo 'Set Chassis Power Control to Down/Off failed: Insufficient privilege level'; exit 1", isOff, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStub(t, `case "$*" in *status) `+test.state+`;; *) `+test.says+`;; esac`)
+			if err := s.method(t, nil).Off(t.Context()); (err == nil) != test.ok {
+				t.Errorf("off: %v", err)
+			}
+		})
+	}
+}
+
 // A refused login is looked at again with -v once; from then on each reading is
 // one login, until one succeeds.
 func TestFewLogins(t *testing.T) {
