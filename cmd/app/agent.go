@@ -51,10 +51,12 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 		seams.Clock = clock.System()
 	}
 	a := &Agent{cfg: cfg, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart()}
-	if a.prober == nil {
-		a.prober = newProber(time.Second, a.clock.Now)
-	}
 	var err error
+	if a.prober == nil {
+		if a.prober, err = newProber(cfg.Host, time.Second, a.clock.Now, a.log); err != nil {
+			return nil, err
+		}
+	}
 	if a.ident, err = identity.Load(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("%w (make a token with `lifeboat token create %s`, then run `lifeboat enroll` here)", err, cfg.Host)
 	}

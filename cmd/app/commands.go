@@ -85,7 +85,8 @@ func (c *Controller) Command(ctx context.Context, q api.Command) (string, error)
 func (c *Controller) command(ctx context.Context, q api.Command) (string, error) {
 	e := evacuate.Entry{At: c.clock.Now(), By: q.By, Host: q.Host, Flag: q.Flag, Text: q.Reason}
 	needsHost := map[string]bool{api.VerbMaintenance: true, api.VerbReturn: true, api.VerbToken: true, api.VerbHostRemove: true}
-	if needsHost[q.Verb] && c.State().Hosts[q.Host] == nil {
+	_, configured := c.addresses[q.Host]
+	if needsHost[q.Verb] && !configured && c.State().Hosts[q.Host] == nil {
 		return "", fmt.Errorf("%w: no host %q in the inventory: add it to `hosts` of the controllers' files", api.ErrNotFound, q.Host)
 	}
 	switch q.Verb {

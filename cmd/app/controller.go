@@ -36,8 +36,8 @@ type Seams struct {
 	Clock  clock.Clock
 	Prober Prober
 	Stores ledger.Stores
-	Crash       func(point string)
-	Fatal       func(error)
+	Crash  func(point string)
+	Fatal  func(error)
 }
 
 // Controller is one controller process.
@@ -90,10 +90,12 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	for _, p := range cfg.Probe.Ports {
 		c.ports = append(c.ports, uint16(p))
 	}
-	if c.prober == nil {
-		c.prober = newProber(cfg.Probe.Timeout, c.clock.Now)
-	}
 	var err error
+	if c.prober == nil {
+		if c.prober, err = newProber(c.id, cfg.Probe.Timeout, c.clock.Now, c.log); err != nil {
+			return nil, err
+		}
+	}
 	if c.powers, err = newPowers(cfg.Hosts, c.clock); err != nil {
 		return nil, err
 	}

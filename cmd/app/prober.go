@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -13,8 +14,9 @@ import (
 // realProber asks on the real network.
 type realProber struct{ p *probe.Prober }
 
-func newProber(timeout time.Duration, now func() time.Time) Prober {
-	return realProber{probe.New(timeout, now)}
+func newProber(observer string, timeout time.Duration, now func() time.Time, log *slog.Logger) (Prober, error) {
+	p, err := probe.New(probe.Options{Observer: detector.Observer(observer), Timeout: timeout, Now: now, Log: log})
+	return realProber{p}, err
 }
 
 // Probe maps orders' addresses to the prober's.

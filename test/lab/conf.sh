@@ -70,6 +70,7 @@ lifeboat_up() {
   fi
   for n in "${CONTROLLERS[@]}"; do controller_start "$n"; done
   for n in "${CONTROLLERS[@]}"; do wait_for "$n's API" 30 in_ns "$n" bash -c "exec 3<>/dev/tcp/$(address "$n")/7948"; done
+  wait_for "a leader" 30 lifeboat_leads
   for h in $(computes); do
     [ -e "$LAB/lifeboat/$h/enrolled" ] || lifeboat_enroll "$h"
     rm -f "$LAB/machines/$h/no-agent"
@@ -80,6 +81,7 @@ controller_start() {
   mkdir -p "$LAB/lifeboat/$1"
   alive "lifeboat-$1" || spawn "lifeboat-$1" "$1" "$B/lifeboat-controller" --config "$C/controller-$1.yaml"
 }
+lifeboat_leads() { lifeboat_cli status | grep -q writable; }
 lifeboat_cli() { # ARGS...: the command line of an operator, on the first controller
   in_ns lbc1 env LIFEBOAT_API="https://$(address lbc1):7948" LIFEBOAT_CA="$C/pki/ca.crt" LIFEBOAT_TOKEN_FILE="$C/api.token" \
     "$B/lifeboat" "$@"
