@@ -27,6 +27,9 @@ type Knobs struct {
 	// So many requests are answered with 503 and with 401; negative is for
 	// ever. The service root stays open.
 	Busy, Unauthorized int
+	// SelfOn powers a system on again so long after it was powered off: a policy
+	// of the BMC, wake-on-LAN, somebody's finger. 0 is never.
+	SelfOn time.Duration
 	// NotHonoured accepts each reset and does nothing.
 	NotHonoured bool
 	// LyingOff reports off whatever is true. Nobody can tell by asking it.
@@ -246,6 +249,9 @@ func (r *Redfish) reset(w http.ResponseWriter, req *http.Request, s *System) {
 	}
 	if !k.NotHonoured && on != want {
 		s.Machine.Power(want)
+		if !want && k.SelfOn > 0 {
+			time.AfterFunc(k.SelfOn, func() { s.Machine.Power(true) })
+		}
 		r.mu.Lock()
 		if r.changed == nil {
 			r.changed = map[string]time.Time{}

@@ -65,6 +65,12 @@ func status(e *common.Error) (fence.Cause, bool) {
 	return fence.CauseProtocol, true
 }
 
+// clientFault says that the BMC answered with a 4xx.
+func clientFault(err error) bool {
+	e, ok := errors.AsType[*common.Error](err)
+	return ok && e.HTTPReturnedStatusCode/100 == 4
+}
+
 // notReady knows a restarting iDRAC (SWC0700) and iLO.
 func notReady(e *common.Error) bool {
 	text := strings.ToLower(words(e))

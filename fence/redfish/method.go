@@ -195,10 +195,11 @@ func (m *Method) reset(ctx context.Context, doing string, want fence.Power, type
 		return nil
 	}
 	f := m.failure(ctx, doing, err)
-	if !f.Refused || f.Cause == fence.CauseAuth {
+	if f.Cause != fence.CauseProtocol || !clientFault(err) {
 		return f
 	}
-	// BMCs refuse with 400, 409 or 500 what is so already.
+	// BMCs refuse with 400 or 409 what is so already. A 5xx is no such word: the
+	// command may be lost, and is sent again.
 	if s, err := m.look(c); err == nil {
 		if p, _ := normalise(s.PowerState); p == want {
 			return nil

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,7 +19,7 @@ import (
 type Options struct {
 	// Name stands in readings, errors and proofs; "redfish" if empty.
 	Name string
-	// Address is the BMC's https URL, without a path.
+	// Address is the BMC's https URL, without a path; http needs Insecure.
 	Address string
 	// System is the @odata.id of the host's system. Empty, the BMC must have
 	// exactly one: guessing among several would cut a neighbour's power.
@@ -35,6 +37,28 @@ type Options struct {
 	Now func() time.Time
 }
 
+// String names the BMC and hides the password.
+func (o Options) String() string {
+	return fmt.Sprintf("redfish %s@%s system %s", o.Username, host(o.Address), o.System)
+}
+
+// GoString hides it from %#v.
+func (o Options) GoString() string { return o.String() }
+
+// LogValue hides it from slog.
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// String names the BMC and hides the password, from %#v and slog too.
+func (o Options) String() string {
+	return fmt.Sprintf("redfish %s@%s%s", o.Username, o.Address, o.System)
+}
+
+// GoString hides the password.
+func (o Options) GoString() string { return o.String() }
+
+// LogValue hides the password.
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
 // Validate gives all faults at once.
 func (o Options) Validate() error {
 	var faults []error
@@ -44,8 +68,10 @@ func (o Options) Validate() error {
 		fault("address is not a URL")
 	case u.User != nil:
 		fault("address carries a user: give username and password")
-	case u.Scheme != "https" || u.Hostname() == "":
+	case (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "":
 		fault("address %q is not an https URL", o.Address)
+	case u.Scheme == "http" && !o.Insecure:
+		fault("address %q is not an https URL: the password would travel in clear text, unless insecure is said", o.Address)
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		fault("address %q has a path: give the system as system", o.Address)
 	}
@@ -110,4 +136,13 @@ func (o Options) tls() (*tls.Config, error) {
 		return nil
 	}
 	return c, nil
+}
+
+// host is the address without what somebody may have put before it.
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "?"
+	}
+	return u.Host
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -170,11 +171,13 @@ func TestOddAnswers(t *testing.T) {
 		{"odd fields elsewhere", `{"PowerCycleDelaySeconds":"5","Boot":[],` + off + `}`, nil, fence.Off, "", "-"},
 		{"reset of a chassis", `{"PowerState":"On","Actions":{"#ComputerSystem.Reset":{"target":"/redfish/v1/Chassis/1/Reset"}}}`, nil,
 			fence.On, "", fence.CauseIdentity},
-		{"off refused with 500, is off", `{` + off + `}`, func(w http.ResponseWriter) { posted(w, 500) }, fence.Off, "", "-"},
+		{"off refused with 400, is off", `{` + off + `}`, func(w http.ResponseWriter) { posted(w, 400) }, fence.Off, "", "-"},
+		{"off refused with 500, is off", `{` + off + `}`, func(w http.ResponseWriter) { posted(w, 500) }, fence.Off, "", fence.CauseProtocol},
+		{"off refused with 503, is off", `{` + off + `}`, func(w http.ResponseWriter) { posted(w, 503) }, fence.Off, "", fence.CauseBusy},
 		{"off refused with 400, is on", strings.Replace(`{`+off+`}`, "Off", "On", 1), func(w http.ResponseWriter) { posted(w, 400) },
 			fence.On, "", fence.CauseProtocol},
 		{"off goes elsewhere", `{` + off + `}`, func(w http.ResponseWriter) { w.Header().Set("Location", "/redfish/v1/"); posted(w, 303) },
-			fence.Off, "", "-"},
+			fence.Off, "", fence.CauseProtocol},
 		{"on, and off goes elsewhere", strings.Replace(`{`+off+`}`, "Off", "On", 1),
 			func(w http.ResponseWriter) { w.Header().Set("Location", "/redfish/v1/"); posted(w, 302) }, fence.On, "", fence.CauseProtocol},
 		{"forbidden", strings.Replace(`{`+off+`}`, "Off", "On", 1), func(w http.ResponseWriter) { posted(w, 403) }, fence.On, "", fence.CauseAuth},
@@ -240,6 +243,12 @@ func TestOptions(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%q shows the password", want)
 		}
+	}
+	good.Password = password
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("", "o", good)
+	if text := fmt.Sprintf("%v %+v %#v %s", good, good, good, log.String()); strings.Contains(text, password) {
+		t.Error("options show the password")
 	}
 	if err := (redfish.Options{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("not all faults at once: %v", err)
