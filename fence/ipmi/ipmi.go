@@ -95,7 +95,23 @@ func (m *Method) status(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return conn.PowerStateGet(ctx)
+	// The provider kills ipmitool at the end of ctx, but waits for whoever else
+	// holds its output; we do not.
+	type answer struct {
+		out string
+		err error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		out, err := conn.PowerStateGet(ctx)
+		got <- answer{out, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case a := <-got:
+		return a.out, a.err
+	}
 }
 
 // power believes one exact line, and nothing where both lines stand: ipmitool

@@ -115,19 +115,6 @@ func TestOffDoesNotLookFirst(t *testing.T) {
 	}
 }
 
-// A BMC that refuses what is so already is no failure; one that refuses and is
-// not, or cannot tell, is.
-func TestRefusedBecauseItIsSo(t *testing.T) {
-	for body, ok := range map[string]bool{isOff: true, isOn: false, "exit 1": false, "": false} {
-		s := newStub(t, `case "$*" in *status*) `+body+`;; *off*) echo 'Set Chassis Power Control to Down/Off failed: Command not supported in present state'; exit 1;; esac`)
-		err := s.method(t, nil).Off(t.Context())
-		e, failed := errors.AsType[*fence.Error](err)
-		if failed == ok || (failed && (e.Cause != fence.CauseProtocol || !e.Refused)) {
-			t.Errorf("status %q: %v", body, err)
-		}
-	}
-}
-
 func TestArguments(t *testing.T) {
 	for _, test := range []struct{ address, host, port string }{
 		{"192.0.2.1", "192.0.2.1", "623"},
@@ -324,6 +311,16 @@ func TestHangs(t *testing.T) {
 	}
 	if !s.gone(t) {
 		t.Error("an ipmitool is left")
+	}
+}
+
+// A reading ends in time even where a script's child holds the output.
+func TestReadingOfAWrapper(t *testing.T) {
+	s := newStub(t, "sleep 3; true")
+	m := s.method(t, func(o *ipmi.Options) { o.Timeout = 300 * time.Millisecond })
+	began := time.Now()
+	if r := m.Power(t.Context()); r.Cause != fence.CauseUnreachable || time.Since(began) > 2*time.Second {
+		t.Errorf("%+v after %v", r, time.Since(began))
 	}
 }
 

@@ -29,8 +29,8 @@ type Options struct {
 	Cipher string
 	// Privilege is the level asked for, admin or operator; admin if empty.
 	Privilege string
-	// Tool is ipmitool's path; it is looked up in PATH if empty. A script in its place
-	// must exec it: bmclib waits for children that it does not kill.
+	// Tool is ipmitool's path; it is looked up in PATH if empty. A script in its
+	// place should exec it: bmclib does not kill a script's children.
 	Tool string
 	// Timeout bounds one operation; fence.CallTimeout if zero.
 	Timeout time.Duration

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -46,17 +45,6 @@ func (o Options) String() string {
 func (o Options) GoString() string { return o.String() }
 
 // LogValue hides it from slog.
-func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
-
-// String names the BMC and hides the password, from %#v and slog too.
-func (o Options) String() string {
-	return fmt.Sprintf("redfish %s@%s%s", o.Username, o.Address, o.System)
-}
-
-// GoString hides the password.
-func (o Options) GoString() string { return o.String() }
-
-// LogValue hides the password.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // Validate gives all faults at once.
