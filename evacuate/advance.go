@@ -30,6 +30,7 @@ func (c *Core) advance(r *Recovery) {
 		c.advanceRecovered(r)
 	case StatusReturning:
 		c.advanceReturning(r)
+	case StatusClosed:
 	}
 }
 
@@ -183,12 +184,10 @@ func (c *Core) cameOn(r *Recovery) bool {
 // without; verdict, storm and concurrency are not asked (rule 5).
 func (c *Core) mayRefence(r *Recovery) bool {
 	for _, a := range Ask(AtPowerOff, r.Host, r, c.state, &c.world, c.policy) {
-		switch a.Gate {
-		case GateLedger, GateArmed, GateMaintenance:
-			if !a.Pass {
-				c.hold(r, Hold{Gate: a.Gate, Reason: a.Reason})
-				return false
-			}
+		asked := a.Gate == GateLedger || a.Gate == GateArmed || a.Gate == GateMaintenance
+		if asked && !a.Pass {
+			c.hold(r, Hold{Gate: a.Gate, Reason: a.Reason})
+			return false
 		}
 	}
 	return true

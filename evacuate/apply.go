@@ -130,6 +130,8 @@ func (s *State) applyHost(e Entry) error {
 		for _, seen := range e.Seen {
 			s.seen(seen)
 		}
+	default:
+		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
 	return nil
 }
@@ -147,13 +149,14 @@ func (s *State) seen(seen HostSeen) {
 	}
 }
 
+// ofRecovery lists the kinds that change a recovery there is.
+var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReturn, KindClose}
+
 func (s *State) applyRecovery(term uint64, e Entry) error {
 	if e.Kind == KindOpen {
 		return s.open(term, e)
 	}
-	switch e.Kind {
-	case KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReturn, KindClose:
-	default:
+	if !slices.Contains(ofRecovery, e.Kind) {
 		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
 	r := s.Recoveries[e.Recovery]
@@ -179,6 +182,8 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 		err = r.returns(e)
 	case KindClose:
 		err = s.close(r, e)
+	default:
+		err = fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
 	if err == nil {
 		r.note(e, e.Text)

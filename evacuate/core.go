@@ -355,6 +355,9 @@ func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
 	if !o.OK {
 		rec.Phase = PhaseFailed
 		text = fmt.Sprintf("%s: attempt %d failed: %s", o.Action.Step, rec.Attempt, o.Detail)
+		if h := r.Hold; h != nil && h.Step == o.Action.Step && h.Reason == holdReason(o) {
+			text = "" // the same as before: said already
+		}
 	}
 	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: o.Action.Step, Record: rec, Proof: o.Proof, OffSent: o.OffSent, Service: o.Service, Text: text})
 	if !o.OK && o.Action.Step != StepDisable { // nothing waits for the disabling

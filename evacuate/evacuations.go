@@ -64,6 +64,7 @@ func (c *Core) follow(r *Recovery) {
 			n = c.adopt(r, e, obs)
 		case EvacFollowing:
 			n = c.track(r, e, obs)
+		default: // nothing of it is on its way
 		}
 		if n != nil {
 			changed = append(changed, n)

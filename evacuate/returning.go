@@ -65,6 +65,7 @@ func (c *Core) unforce(r *Recovery) {
 		case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:
 			c.wait(r, StepUnforce, fmt.Sprintf("its nova-compute has not cleaned up migration %d (%s) yet: does it run?", m.ID, m.Status))
 			return
+		default: // nothing that would be cleaned up
 		}
 	}
 	c.begin(r, act(r, StepUnforce), "")

@@ -52,7 +52,7 @@ func (s Step) deadline() time.Duration {
 		return 90 * time.Second // two links of the longest default budget and slack
 	case StepPowerOn:
 		return 60 * time.Second
-	case StepEvacuate:
+	case StepEvacuate, StepEnable:
 		return 30 * time.Second // a burst of POSTs on a busy API
 	case StepDisable:
 		return 5 * time.Second
