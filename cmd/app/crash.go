@@ -8,22 +8,19 @@ import (
 	"syscall"
 )
 
-// crashPoint kills this process at one named point, once for all controllers:
-// LIFEBOAT_CRASH_AT="done:fence /path/of/marker". Only in builds for tests.
+// crashPoint kills this process at one named point, once: the file that
+// LIFEBOAT_CRASH_FILE names holds the point ("done:fence") and is renamed by the
+// controller that dies of it. Only in builds for tests.
 func crashPoint() func(string) {
-	point, marker, ok := strings.Cut(os.Getenv("LIFEBOAT_CRASH_AT"), " ")
-	if !ok {
+	file := os.Getenv("LIFEBOAT_CRASH_FILE")
+	if file == "" {
 		return nil
 	}
 	return func(at string) {
-		if at != point {
+		b, err := os.ReadFile(file)
+		if err != nil || strings.TrimSpace(string(b)) != at || os.Rename(file, file+".hit") != nil {
 			return
 		}
-		f, err := os.OpenFile(marker, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return
-		}
-		_ = f.Close()
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // traitWait is how long the enabled compute may take to tell Placement.
-const traitWait = 5 * time.Second
+const traitWait = 3 * time.Second
 
 // unforce lets Nova count the host as up again. Nova answers 400 while done
 // rows remain, that is until its nova-compute has restarted and cleaned up.
@@ -55,7 +55,31 @@ func (r *Runner) enable(ctx context.Context, a evacuate.Action, dl Deadline, o *
 	if err := r.enableOurs(ctx, a, dl, s); err != nil {
 		return err
 	}
+	if err := r.schedulable(ctx, a.Host); err == nil {
+		return nil
+	}
+	if err := r.tellAgain(ctx, a, dl, s.ID); err != nil {
+		return err
+	}
 	return r.schedulable(ctx, a.Host)
+}
+
+// tellAgain disables and enables a living service once more: each sends the
+// compute the RPC that sets or removes its trait, the last one last.
+func (r *Runner) tellAgain(ctx context.Context, a evacuate.Action, dl Deadline, id string) error {
+	yes, no := true, false
+	for _, u := range []nova.ServiceUpdate{{Disabled: &yes, DisabledReason: a.Reason}, {Disabled: &no}} {
+		if err := r.guard(a, dl)(ctx); err != nil {
+			return err
+		}
+		wctx, cancel := bounded(ctx, dl, writeTimeout)
+		_, err := r.Services.UpdateService(wctx, id, u)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("enable %s once more: %w", a.Host, err)
+		}
+	}
+	return nil
 }
 
 func (r *Runner) enableOurs(ctx context.Context, a evacuate.Action, dl Deadline, s nova.Service) error {

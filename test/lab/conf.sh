@@ -79,7 +79,7 @@ lifeboat_up() {
 }
 controller_start() {
   mkdir -p "$LAB/lifeboat/$1"
-  alive "lifeboat-$1" || spawn "lifeboat-$1" "$1" "$B/lifeboat-controller" --config "$C/controller-$1.yaml"
+  alive "lifeboat-$1" || spawn "lifeboat-$1" "$1" env LIFEBOAT_CRASH_FILE="$LAB/crash" "$B/lifeboat-controller" --config "$C/controller-$1.yaml"
 }
 lifeboat_leads() { lifeboat_cli status | grep -q writable; }
 lifeboat_cli() { # ARGS...: the command line of an operator, on the first controller

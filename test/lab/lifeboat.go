@@ -1,0 +1,159 @@
+package lab
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Lifeboat brings a clean lab with Lifeboat up, every host healthy and fenceable.
+func Lifeboat(t testing.TB) {
+	t.Helper()
+	Up(t)
+	Lab(t, "lifeboat", "down")
+	Lab(t, "lifeboat", "build")
+	Lab(t, "lifeboat", "up")
+	t.Cleanup(func() { Lab(t, "lifeboat", "down") })
+	AllHealthy(t)
+}
+
+// HostStatus is what `lifeboat hosts -o json` says of a host.
+type HostStatus struct {
+	Host      string    `json:"host"`
+	Verdict   string    `json:"verdict"`
+	Detail    string    `json:"detail"`
+	Instances int       `json:"instances"`
+	PoweredOn time.Time `json:"powered_on"`
+	Recovery  string    `json:"recovery"`
+	Status    string    `json:"recovery_status"`
+	Hold      *struct {
+		Gate, Step, Reason string
+	} `json:"hold"`
+}
+
+// CLI runs the operator's shell; it may fail while no controller leads.
+func CLI(args ...string) (string, error) {
+	return Try(time.Minute, append([]string{"cli"}, args...)...)
+}
+
+// Hosts asks Lifeboat for all hosts; empty while nobody leads.
+func Hosts() map[string]HostStatus {
+	out, err := CLI("hosts", "-o", "json")
+	all := map[string]HostStatus{}
+	var list []HostStatus
+	if err != nil || json.Unmarshal([]byte(out), &list) != nil {
+		return all
+	}
+	for _, h := range list {
+		all[h.Host] = h
+	}
+	return all
+}
+
+// AllHealthy waits until all six hosts are healthy, fenceable and in service.
+func AllHealthy(t testing.TB) {
+	t.Helper()
+	Wait(t, "six healthy, fenceable hosts", 150*time.Second, func() bool {
+		n := 0
+		for _, h := range Hosts() {
+			if h.Verdict == "Healthy" && !h.PoweredOn.IsZero() && h.Recovery == "" {
+				n++
+			}
+		}
+		return n == 6
+	})
+}
+
+// Known waits until Lifeboat knows of n instances on a host.
+func Known(t testing.TB, host string, n int) {
+	t.Helper()
+	Wait(t, "Lifeboat to know the instances", 40*time.Second, func() bool { return Hosts()[host].Instances == n })
+}
+
+// Explain is what Lifeboat says of a host.
+func Explain(t testing.TB, host string) string {
+	t.Helper()
+	out, err := CLI("explain", host)
+	if err != nil {
+		t.Logf("explain %s: %v", host, err)
+	}
+	return out
+}
+
+// Back returns a recovered host and waits until it is in service again.
+func Back(t testing.TB, host string) {
+	t.Helper()
+	Wait(t, host+" to be asked back", 60*time.Second, func() bool {
+		_, err := CLI("return", host)
+		return err == nil || Hosts()[host].Status == "returning" || Hosts()[host].Recovery == ""
+	})
+	Wait(t, host+" to be back in service", 150*time.Second, func() bool {
+		h, ok := Hosts()[host]
+		return ok && h.Recovery == "" && h.Verdict == "Healthy"
+	})
+	if s := Services(t)[host]; s.State != "up" {
+		t.Errorf("%s is back, and Nova says %+v", host, s)
+	}
+}
+
+// Offs counts the off commands that the BMCs got since mark, by host.
+func Offs(t testing.TB, mark time.Time) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for _, c := range PowerLog(t) {
+		if c.Verb == "off" && c.Time.After(mark) {
+			n[c.Host]++
+		}
+	}
+	return n
+}
+
+// Crash makes the leader die of SIGKILL when it comes to the point.
+func Crash(t testing.TB, point string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(Dir(), "crash"), []byte(point), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(filepath.Join(Dir(), "crash.hit"))
+}
+
+// Crashed tells whether a controller has died of Crash, and clears it.
+func Crashed() bool {
+	_, err := os.Stat(filepath.Join(Dir(), "crash.hit"))
+	_ = os.Remove(filepath.Join(Dir(), "crash"))
+	_ = os.Remove(filepath.Join(Dir(), "crash.hit"))
+	return err == nil
+}
+
+// LogLine gives the time of the first line of any controller's log with all the words.
+func LogLine(t testing.TB, words ...string) (time.Time, bool) {
+	t.Helper()
+	var first time.Time
+	for _, id := range []string{"lbc1", "lbc2", "lbc3"} {
+		b, err := os.ReadFile(filepath.Join(Dir(), "log", "lifeboat-"+id+".log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(b), "\n") {
+			if containsAll(line, words) {
+				var l struct{ Time time.Time }
+				if json.Unmarshal([]byte(line), &l) == nil && (first.IsZero() || l.Time.Before(first)) {
+					first = l.Time
+				}
+			}
+		}
+	}
+	return first, !first.IsZero()
+}
+
+func containsAll(s string, words []string) bool {
+	for _, w := range words {
+		if !strings.Contains(s, w) {
+			return false
+		}
+	}
+	return true
+}
