@@ -1,118 +1,146 @@
 package probe
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
+	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"os"
 	"time"
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
-
-	"github.com/lifeboat-ha/lifeboat/detector"
 )
 
-// echo sends ICMP echo requests: by a raw socket with CAP_NET_RAW, else by the
-// kernel's ping socket where net.ipv4.ping_group_range permits it.
-type echo struct{}
+// echoes is how many echo requests are sent within one timeout: one lost packet
+// is no silence.
+const echoes = 3
 
-const (
-	protoICMP   = 1  // IANA protocol number
-	protoICMPv6 = 58 // IANA protocol number
-)
-
-// Ask sends up to three requests within ctx, for one may be lost.
-func (echo) Ask(ctx context.Context, addr netip.Addr) (detector.Answer, string) {
-	conn, raw, err := listen(addr)
+// echo asks for an ICMP echo and waits for a reply to just this question.
+func (l linux) echo(ctx context.Context, a netip.Addr) error {
+	conn, to, err := echoSocket(a)
 	if err != nil {
-		return detector.Failed, "no socket for ICMP: " + err.Error()
+		return err
 	}
 	defer conn.Close()
-	end, ok := ctx.Deadline()
-	if !ok {
-		return detector.Failed, "no deadline"
+	q, err := newQuestion(a)
+	if err != nil {
+		return err
 	}
-	id := rand.IntN(1 << 16)
-	var to net.Addr = &net.UDPAddr{IP: addr.AsSlice(), Zone: addr.Zone()}
-	if raw {
-		to = &net.IPAddr{IP: addr.AsSlice(), Zone: addr.Zone()}
-	}
-	nonce := rand.Uint64()
-	step := time.Until(end) / 3 //nolint:forbidigo // a share of ctx's own deadline
-	for seq := 1; seq <= 3 && ctx.Err() == nil; seq++ {
-		if _, err := conn.WriteTo(request(addr, id, seq, nonce), to); err != nil {
-			if errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.EHOSTDOWN) {
-				return detector.Silent, "no neighbour answers"
-			}
-			return detector.Failed, err.Error()
+	var failed error
+	left := false
+	for i := range echoes {
+		if err := q.send(conn, to, i+1); err != nil && !unreachable(err) {
+			failed = err
+		} else {
+			left = true
 		}
-		if wait(conn, addr, nonce, end.Add(-time.Duration(3-seq)*step)) {
-			return detector.Answered, "echo reply"
+		err := q.wait(ctx, conn, l.timeout/echoes)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return err
 		}
 	}
-	return detector.Silent, "no echo reply"
+	if !left {
+		return failed // nothing ever left: that is no silence
+	}
+	return context.DeadlineExceeded
 }
 
-func listen(addr netip.Addr) (conn *icmp.PacketConn, raw bool, err error) {
-	network, ping, any := "ip4:icmp", "udp4", "0.0.0.0"
-	if addr.Is6() && !addr.Is4In6() {
-		network, ping, any = "ip6:ipv6-icmp", "udp6", "::"
+// echoSocket opens an unprivileged socket where net.ipv4.ping_group_range lets
+// us, and a raw one else.
+func echoSocket(a netip.Addr) (*icmp.PacketConn, net.Addr, error) {
+	plain, raw, bind := "udp4", "ip4:icmp", "0.0.0.0"
+	if a.Is6() {
+		plain, raw, bind = "udp6", "ip6:ipv6-icmp", "::"
 	}
-	if conn, err = icmp.ListenPacket(network, any); err == nil {
-		return conn, true, nil
+	conn, err := icmp.ListenPacket(plain, bind)
+	if err == nil {
+		return conn, &net.UDPAddr{IP: a.AsSlice(), Zone: a.Zone()}, nil
 	}
-	conn, err = icmp.ListenPacket(ping, any)
-	return conn, false, err
+	conn, rawErr := icmp.ListenPacket(raw, bind)
+	if rawErr == nil {
+		return conn, &net.IPAddr{IP: a.AsSlice(), Zone: a.Zone()}, nil
+	}
+	return nil, nil, fmt.Errorf("open an ICMP socket: %w", errors.Join(err, rawErr))
 }
 
-func request(addr netip.Addr, id, seq int, nonce uint64) []byte {
-	m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: id, Seq: seq, Data: binary.BigEndian.AppendUint64(nil, nonce)}}
-	if addr.Is6() && !addr.Is4In6() {
-		m.Type = ipv6.ICMPTypeEchoRequest
-	}
-	b, _ := m.Marshal(nil)
-	return b
+// question is one echo request. The kernel replaces the id of an unprivileged
+// one, so a nonce tells whose reply it is.
+type question struct {
+	to    netip.Addr
+	id    int
+	nonce []byte
 }
 
-// wait reads until our own reply is here; a raw socket hears everybody's.
-func wait(conn *icmp.PacketConn, addr netip.Addr, nonce uint64, until time.Time) bool {
+func newQuestion(a netip.Addr) (question, error) {
+	nonce := make([]byte, 16)
+	if _, err := rand.Read(nonce); err != nil {
+		return question{}, fmt.Errorf("make a nonce: %w", err)
+	}
+	return question{to: a.Unmap().WithZone(""), id: int(binary.BigEndian.Uint16(nonce)), nonce: nonce}, nil
+}
+
+func (q question) send(conn *icmp.PacketConn, to net.Addr, seq int) error {
+	var kind icmp.Type = ipv4.ICMPTypeEcho
+	if q.to.Is6() {
+		kind = ipv6.ICMPTypeEchoRequest
+	}
+	m := icmp.Message{Type: kind, Body: &icmp.Echo{ID: q.id, Seq: seq, Data: q.nonce}}
+	b, err := m.Marshal(nil)
+	if err != nil {
+		return fmt.Errorf("write an echo request: %w", err)
+	}
+	_, err = conn.WriteTo(b, to)
+	return err
+}
+
+// wait returns nil once the reply is there.
+func (q question) wait(ctx context.Context, conn *icmp.PacketConn, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	until, _ := ctx.Deadline()
+	if err := conn.SetReadDeadline(until); err != nil {
+		return fmt.Errorf("set a deadline: %w", err)
+	}
 	buf := make([]byte, 1500)
-	proto := protoICMP
-	if addr.Is6() && !addr.Is4In6() {
-		proto = protoICMPv6
+	reply := icmp.Type(ipv4.ICMPTypeEchoReply)
+	if q.to.Is6() {
+		reply = ipv6.ICMPTypeEchoReply
 	}
 	for {
-		if conn.SetReadDeadline(until) != nil {
-			return false
-		}
 		n, from, err := conn.ReadFrom(buf)
-		if err != nil {
-			return false
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return context.DeadlineExceeded
 		}
-		m, err := icmp.ParseMessage(proto, buf[:n])
-		if err != nil || (m.Type != ipv4.ICMPTypeEchoReply && m.Type != ipv6.ICMPTypeEchoReply) {
+		if unreachable(err) {
+			continue // until the time is over: see connect
+		}
+		if err != nil {
+			return err
+		}
+		m, err := icmp.ParseMessage(reply.Protocol(), buf[:n])
+		if err != nil || m.Type != reply || address(from) != q.to {
 			continue
 		}
-		body, ok := m.Body.(*icmp.Echo)
-		if ok && len(body.Data) == 8 && binary.BigEndian.Uint64(body.Data) == nonce && sameAddr(from, addr) {
-			return true
+		if echo, ok := m.Body.(*icmp.Echo); ok && bytes.Equal(echo.Data, q.nonce) {
+			return nil
 		}
 	}
 }
 
-func sameAddr(from net.Addr, want netip.Addr) bool {
+func address(a net.Addr) netip.Addr {
 	var ip net.IP
-	switch a := from.(type) {
-	case *net.IPAddr:
-		ip = a.IP
+	switch a := a.(type) {
 	case *net.UDPAddr:
 		ip = a.IP
+	case *net.IPAddr:
+		ip = a.IP
 	}
-	got, ok := netip.AddrFromSlice(ip)
-	return ok && got.Unmap() == want.Unmap().WithZone("")
+	addr, _ := netip.AddrFromSlice(ip)
+	return addr.Unmap()
 }
