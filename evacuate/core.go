@@ -35,6 +35,7 @@ type Action struct {
 	Reason   string // disabled_reason to write, or to look for
 	Server   nova.ServerID
 	Servers  []nova.ServerID // to look at one by one
+	Source   bool            // observe: list the host's servers too
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
 	OffSent  time.Time

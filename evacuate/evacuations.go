@@ -50,6 +50,11 @@ func (c *Core) follow(r *Recovery) {
 			if e.State != EvacDone && e.State != EvacSkipped {
 				a.Servers = append(a.Servers, e.Server)
 			}
+			// The list of the source is dear to a busy Nova: it is read only
+			// while something may still have to be sent.
+			if e.State != EvacDone && e.State != EvacSkipped && e.State != EvacFollowing {
+				a.Source = true
+			}
 		}
 		c.start(r, a)
 	}
@@ -261,7 +266,7 @@ func (c *Core) promise(r *Recovery) {
 		if !due {
 			continue
 		}
-		if n := c.foreign(e, obs); n != nil {
+		if n := c.foreign(r.Host, e, obs); n != nil {
 			promised = append(promised, n)
 			continue
 		}
@@ -283,7 +288,7 @@ func (c *Core) promise(r *Recovery) {
 }
 
 // foreign follows a row that somebody else's evacuation left open.
-func (c *Core) foreign(e *Evacuation, obs *Observation) *Evacuation {
+func (c *Core) foreign(source nova.HostName, e *Evacuation, obs *Observation) *Evacuation {
 	for _, m := range obs.Rows {
 		if m.Server == e.Server && !m.Status.Terminal() {
 			n := *e
@@ -297,7 +302,7 @@ func (c *Core) foreign(e *Evacuation, obs *Observation) *Evacuation {
 		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
 		return &n
 	}
-	if s, ok := obs.Moved[e.Server]; ok && s.Host != "" && obs.Source[e.Server].ID == "" {
+	if s, ok := obs.Moved[e.Server]; ok && s.Host != "" && s.Host != source {
 		n := *e
 		n.State, n.Dest, n.Reason, n.Ended = EvacDone, s.Host, "moved by somebody else", c.world.Now
 		return &n

@@ -11,6 +11,12 @@ func (c *Controller) newEngine() *runner.Engine {
 	log := c.log.With("component", "engine")
 	return &runner.Engine{
 		Core: evacuate.NewCore(c.policy), Ledger: ledgerPort{c}, Mind: c, Crash: c.seams.Crash, Log: log,
-		Executor: &runner.Runner{Fencer: c.powers, Services: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log},
+		Executor: &runner.Runner{Fencer: c.powers, Services: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits},
 	}
+}
+
+// permits asks the state at this instant.
+func (c *Controller) permits(a evacuate.Action) (err error) {
+	c.machine.Locked(func(s *evacuate.State) { err = s.Permits(a) })
+	return err
 }

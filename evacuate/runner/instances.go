@@ -99,16 +99,18 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 	if seen.Rows, err = r.evacuations(ctx, a.Host); err != nil {
 		return fmt.Errorf("list the evacuations of %s: %w", a.Host, err)
 	}
-	here, err := r.servers(ctx, a.Host)
-	if err != nil {
-		return fmt.Errorf("list the servers of %s: %w", a.Host, err)
-	}
-	for _, s := range here {
-		seen.Source[s.ID] = s
+	if a.Source {
+		here, err := r.servers(ctx, a.Host)
+		if err != nil {
+			return fmt.Errorf("list the servers of %s: %w", a.Host, err)
+		}
+		for _, s := range here {
+			seen.Source[s.ID] = s
+		}
 	}
 	var look []nova.ServerID
 	for _, id := range a.Servers {
-		if _, still := seen.Source[id]; !still || ended(seen.Rows, id) {
+		if _, still := seen.Source[id]; (a.Source && !still) || ended(seen.Rows, id) {
 			look = append(look, id)
 		}
 	}
@@ -163,7 +165,7 @@ func (r *Runner) lookAt(ctx context.Context, look []nova.ServerID, seen *evacuat
 // resolve is one quiet read of rule 3: rows, server and action log at once.
 func (r *Runner) resolve(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
 	b := a
-	b.Servers = []nova.ServerID{a.Server}
+	b.Servers, b.Source = []nova.ServerID{a.Server}, true
 	if err := r.observe(ctx, b, o); err != nil {
 		return err
 	}

@@ -28,7 +28,10 @@ type Runner struct {
 	Evacuator Evacuator
 	Quorum    Quorum
 	Clock     Clock
-	Log       *slog.Logger
+	// Permits asks the ledger as it stands now: a proof may have been voided
+	// since the action was decided.
+	Permits func(a evacuate.Action) error
+	Log     *slog.Logger
 }
 
 // errDeposed says that somebody else may lead.
@@ -105,6 +108,9 @@ func (r *Runner) guard(a evacuate.Action, dl Deadline) fence.Guard {
 		}
 		if _, ok := dl.Left(); !ok || r.Quorum.Term() != a.Term {
 			return fmt.Errorf("%w: deadline or term passed while leadership was verified", errDeposed)
+		}
+		if r.Permits != nil {
+			return r.Permits(a)
 		}
 		return nil
 	}

@@ -56,12 +56,13 @@ func TestShortDeath(t *testing.T) {
 		limit       time.Duration
 	}{{"power-cut", "cmp01", 30 * time.Second}, {"hang", "cmp02", 40 * time.Second}} {
 		t.Run(c.fault, func(t *testing.T) {
+			mark := time.Now()
 			took := dies(t, c.host, 20, func() { Fault(t, c.fault, c.host) })
 			if took > c.limit {
 				t.Errorf("%s: %s, the limit is %s", c.fault, took.Round(100*time.Millisecond), c.limit)
 			}
-			proof, ok := LogLine(t, `"kind":"recovery.step"`, `"step":"fence"`, "proven off", recoveryOf(c.host))
-			post, sent := LogLine(t, "evacuate sent", `"host":"`+c.host+`"`)
+			proof, ok := LogLine(t, mark, `"kind":"recovery.step"`, `"step":"fence"`, "proven off", recoveryOf(c.host))
+			post, sent := LogLine(t, mark, "evacuate sent", `"host":"`+c.host+`"`)
 			if !ok || !sent || !post.After(proof) {
 				t.Errorf("proof at %v (%t), first POST at %v (%t): want the proof first", proof, ok, post, sent)
 			}

@@ -83,5 +83,5 @@ heal_all() { # everything works again, every host is on and runs all it should
   for h in $(computes); do wait_for "$h to be ready" 60 compute_ready "$h"; done
 }
 compute_ready() { # whether its nova-compute, since it was started last, has cleaned up and begun to work
-  tac "$LAB/log/nova-compute-$1.log" | sed '/^--- starting/q' | grep -q "Looking for unclaimed"
+  awk '/^--- starting/ {ok=0} /Looking for unclaimed/ {ok=1} END {exit !ok}' "$LAB/log/nova-compute-$1.log"
 }

@@ -128,8 +128,9 @@ func Crashed() bool {
 	return err == nil
 }
 
-// LogLine gives the time of the first line of any controller's log with all the words.
-func LogLine(t testing.TB, words ...string) (time.Time, bool) {
+// LogLine gives the time of the first line of any controller's log, after since, with
+// all the words.
+func LogLine(t testing.TB, since time.Time, words ...string) (time.Time, bool) {
 	t.Helper()
 	var first time.Time
 	for _, id := range []string{"lbc1", "lbc2", "lbc3"} {
@@ -140,7 +141,7 @@ func LogLine(t testing.TB, words ...string) (time.Time, bool) {
 		for _, line := range strings.Split(string(b), "\n") {
 			if containsAll(line, words) {
 				var l struct{ Time time.Time }
-				if json.Unmarshal([]byte(line), &l) == nil && (first.IsZero() || l.Time.Before(first)) {
+				if json.Unmarshal([]byte(line), &l) == nil && l.Time.After(since) && (first.IsZero() || l.Time.Before(first)) {
 					first = l.Time
 				}
 			}
