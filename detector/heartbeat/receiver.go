@@ -214,10 +214,9 @@ func (r *Receiver) hear(b []byte, from netip.AddrPort, at time.Time) {
 		return
 	}
 	r.accepted.Add(1)
-	switch d.kind {
-	case kindHeartbeat:
+	if d.kind == kindHeartbeat {
 		r.heartbeat(d, from, at, newest)
-	case kindResult:
+	} else {
 		r.results(d, at)
 	}
 }

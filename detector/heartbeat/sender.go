@@ -277,10 +277,9 @@ func (s *Sender) hear(ctx context.Context, b []byte) {
 		return
 	}
 	s.accepted.Add(1)
-	switch d.kind {
-	case kindAck:
+	if d.kind == kindAck {
 		s.acknowledged(p, d)
-	case kindOrder:
+	} else {
 		s.order(ctx, d)
 	}
 	if introduced {

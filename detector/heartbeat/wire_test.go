@@ -3,6 +3,7 @@ package heartbeat
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -66,7 +67,7 @@ func TestWhoMaySign(t *testing.T) {
 	if !a.verify(d, []ed25519.PublicKey{public(testKey(2)), nil, public(testKey(1))}) {
 		t.Error("the second key of a rotation does not verify")
 	}
-	if _, err := b.take(sealed); err != errCluster {
+	if _, err := b.take(sealed); !errors.Is(err, errCluster) {
 		t.Errorf("another cluster takes it: %v", err)
 	}
 	// The short hash in the datagram is for the eye; the signature covers all.
