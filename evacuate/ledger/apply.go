@@ -88,4 +88,4 @@ func (l *Ledger) Term() uint64 { return l.raft.CurrentTerm() }
 func (l *Ledger) ID() string { return l.opts.ID }
 
 // ClusterID names the cluster for all time; empty before its founding entry.
-func (l *Ledger) ClusterID() string { return *l.replica.clusterID.Load() }
+func (l *Ledger) ClusterID() string { return l.replica.shown.Load().ClusterID }

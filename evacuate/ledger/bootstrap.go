@@ -29,7 +29,7 @@ type Greeting struct {
 	// is the truth.
 	Leads   bool     `json:"leads"`
 	Members []Member `json:"members,omitempty"`
-	// Admitted are the disks of the replicas that it founded the cluster with.
+	// Admitted are the disks of the replicas that founded the cluster.
 	Admitted map[string]string `json:"admitted,omitempty"`
 	Applied  uint64            `json:"applied"`
 }
@@ -40,26 +40,24 @@ const (
 )
 
 // nameDisk reads the name of this disk, or gives it one.
-func (l *Ledger) nameDisk() (string, error) {
+func (l *Ledger) nameDisk() (name string, blank bool, err error) {
 	b, err := l.stable.get(keyDisk)
 	if err != nil || len(b) > 0 {
-		return string(b), err
+		return string(b), false, err
 	}
-	name := newID()
+	name = newID()
 	if err := l.stable.Set([]byte(keyDisk), []byte(name)); err != nil {
-		return "", fmt.Errorf("name the ledger's disk: %w", err)
+		return "", true, fmt.Errorf("name the ledger's disk: %w", err)
 	}
-	return name, nil
+	return name, true, nil
 }
 
 // Greeting answers hello.
 func (l *Ledger) Greeting(ctx context.Context) Greeting {
 	g := Greeting{ID: l.opts.ID, Cluster: l.opts.Cluster, ClusterID: l.ClusterID(), Disk: l.disk,
-		Remembers: l.remembers(), Peers: ids(l.opts.Peers), Applied: l.replica.applied.Load()}
-	if b, err := l.stable.get(keyAdmitted); err == nil && len(b) > 0 {
-		if err := json.Unmarshal(b, &g.Admitted); err != nil {
-			l.log.Warn("ledger: the list of admitted disks cannot be read", "reason", err)
-		}
+		Remembers: l.remembers(), Peers: ids(l.opts.Peers), Applied: l.replica.shown.Load().Index}
+	if g.Admitted = l.replica.shown.Load().Admitted; g.Admitted == nil {
+		g.Admitted = l.admitted()
 	}
 	if l.raft.State() == raft.Leader {
 		// A barrier commits what stands before it: members that are the same
@@ -71,6 +69,22 @@ func (l *Ledger) Greeting(ctx context.Context) Greeting {
 		}
 	}
 	return g
+}
+
+// admitted reads what foundWith wrote down, nil on a replica that founded none.
+func (l *Ledger) admitted() map[string]string {
+	b, err := l.stable.get(keyAdmitted)
+	if err == nil && len(b) == 0 {
+		return nil
+	}
+	var disks map[string]string
+	if err == nil {
+		err = json.Unmarshal(b, &disks)
+	}
+	if err != nil {
+		l.log.Warn("ledger: the list of admitted disks cannot be read", "reason", err)
+	}
+	return disks
 }
 
 func ids(ps []Peer) []string {
@@ -145,7 +159,7 @@ func decideAmongRemembering(self Greeting, names []string, answers map[string]an
 	for _, id := range remembering {
 		a := answers[id]
 		if a.Admitted[self.ID] == self.Disk {
-			return moveAwait, fmt.Sprintf("%s has founded the cluster with this controller", id)
+			return moveAwait, fmt.Sprintf("the cluster was founded with this controller, says %s", id)
 		}
 		if !a.Leads {
 			continue

@@ -281,3 +281,26 @@ func TestBootstrapEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// TestFounderDiesEarly: a peer that was slow to join is admitted by the word of
+// any other.
+func TestFounderDiesEarly(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		for _, p := range c.peers {
+			c.open(p)
+		}
+		a, b := bootstrapping(t, c.ledgers["c1"]), bootstrapping(t, c.ledgers["c2"])
+		c.apply(c.leader("c1", "c2"), "one")
+		if err := errors.Join(<-a, <-b); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		c.ledgers["c1"].Abandon()
+		delete(c.ledgers, "c1")
+		if err := <-bootstrapping(t, c.ledgers["c3"]); err != nil {
+			t.Error(err)
+		}
+		c.apply(c.leader(), "two")
+		c.agree("one", "two")
+	})
+}

@@ -72,10 +72,10 @@ func TestDecide(t *testing.T) {
 		"the founder was quicker": {me, with(blank("c1"), func(a *answered) {
 			leads(voter("c1"), voter("c2"), voter("c3"))(a)
 			a.Admitted = map[string]string{"c2": "d2"}
-		}), silent, moveAwait, "founded the cluster with this controller"},
+		}), silent, moveAwait, "founded with this controller"},
 		"the founder, before it leads": {me, with(blank("c1"), func(a *answered) {
 			a.Remembers, a.Admitted = true, map[string]string{"c2": "d2"}
-		}), blank("c3"), moveAwait, "founded the cluster with this controller"},
+		}), blank("c3"), moveAwait, "founded with this controller"},
 		"the founder knew another disk": {me, with(blank("c1"), func(a *answered) {
 			leads(voter("c1"), voter("c2"), voter("c3"))(a)
 			a.Admitted = map[string]string{"c2": "lost"}

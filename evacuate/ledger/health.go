@@ -27,7 +27,7 @@ type Health struct {
 
 // Health tells how this replica is. It asks nobody.
 func (l *Ledger) Health() Health {
-	h := Health{Term: l.Term(), Voters: len(l.Voters()), Applied: l.replica.applied.Load(), Commit: l.raft.CommitIndex(),
+	h := Health{Term: l.Term(), Voters: len(l.Voters()), Applied: l.replica.shown.Load().Index, Commit: l.raft.CommitIndex(),
 		Last: l.raft.LastIndex(), Contact: -1, Fatal: l.guard.Err()}
 	h.Leader.ID, h.Leader.Address, h.Leads = l.Leader()
 	if last := l.raft.LastContact(); h.Leads {

@@ -118,7 +118,7 @@ func (l *Ledger) establish(ctx context.Context, lost <-chan struct{}) {
 }
 
 func (l *Ledger) found(ctx context.Context) error {
-	data, err := json.Marshal(foundation{ClusterID: newID()})
+	data, err := json.Marshal(foundation{ClusterID: newID(), Admitted: l.admitted()})
 	if err != nil {
 		return fmt.Errorf("encode the cluster's id: %w", err)
 	}

@@ -89,13 +89,18 @@ func (l *Ledger) start(notify chan bool) (err error) {
 		}
 	}()
 	l.stable = guardedStable{l.store.Stable, l.guard}
-	if l.disk, err = l.nameDisk(); err != nil {
+	var blank bool
+	if l.disk, blank, err = l.nameDisk(); err != nil {
 		return err
 	}
 	logs := guardedLog{l.store.Log, l.guard}
 	remembers, err := raft.HasExistingState(logs, l.stable, l.store.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for the ledger's state: %w", err)
+	}
+	if blank && remembers {
+		return errors.New("the ledger's log and votes are lost while its states remain: remove the whole directory, " +
+			"and this controller as a voter, then add it again")
 	}
 	l.gate.open.Store(remembers)
 	// One message at a time, no pipelines: they gain nothing at a few entries

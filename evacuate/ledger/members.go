@@ -78,7 +78,7 @@ func (l *Ledger) AddVoter(ctx context.Context, p Peer) error {
 
 // awaitCaughtUp waits until a newcomer has applied all that is committed now.
 func (l *Ledger) awaitCaughtUp(ctx context.Context, p Peer) error {
-	goal := l.replica.applied.Load()
+	goal := l.replica.shown.Load().Index
 	for {
 		g, err := l.opts.Hello.Hello(ctx, p)
 		switch {

@@ -14,11 +14,11 @@ import (
 )
 
 // Kinds of entries. Each entry is one byte of kind, four of CRC-32C over the
-// rest, and the rest: raft-wal does not verify what it reads, and a bit that
-// fell over on the way to one replica must not make it diverge.
+// rest, and the rest: a bit that fell over on the way from the leader's memory
+// to one replica's machine must not make that one diverge.
 const (
 	entryApplication = 'a'
-	entryFound       = 'f' // names the cluster: {"cluster_id": …}
+	entryFound       = 'f' // a foundation
 )
 
 const envelope = 5
@@ -42,8 +42,12 @@ func unwrap(b []byte) (kind byte, data []byte, err error) {
 	return b[0], b[envelope:], nil
 }
 
+// foundation is the cluster's first entry.
 type foundation struct {
 	ClusterID string `json:"cluster_id"`
+	// Admitted are the disks that the founder saw, by id of replica: whoever
+	// was slow to join can ask any other, if the founder dies.
+	Admitted map[string]string `json:"admitted,omitempty"`
 }
 
 // replica stands between Raft and the Machine. It holds what the ledger itself
@@ -55,9 +59,7 @@ type replica struct {
 	machine Machine
 	header  Header
 
-	clusterID  atomic.Pointer[string]
-	generation atomic.Uint64
-	applied    atomic.Uint64
+	shown atomic.Pointer[Header] // a copy, for those that hold no lock
 	// since counts entries since the last snapshot; full asks for one.
 	since uint64
 	every uint64
@@ -71,12 +73,9 @@ func newReplica(m Machine, g *guard, every uint64) *replica {
 	return r
 }
 
-// publish shows the header's values to those that hold no lock.
 func (r *replica) publish() {
-	id := r.header.ClusterID
-	r.clusterID.Store(&id)
-	r.generation.Store(r.header.Generation)
-	r.applied.Store(r.header.Index)
+	h := r.header
+	r.shown.Store(&h)
 }
 
 // Apply is called by Raft for each committed entry.
@@ -128,7 +127,7 @@ func (r *replica) found(data []byte) error {
 		return fmt.Errorf("%w: the entry that names the cluster: %q, %v", ErrCorrupt, data, err)
 	}
 	if r.header.ClusterID == "" {
-		r.header.ClusterID = f.ClusterID
+		r.header.ClusterID, r.header.Admitted = f.ClusterID, f.Admitted
 	}
 	return nil
 }

@@ -25,8 +25,10 @@ type Header struct {
 	Index      uint64 `json:"index"`
 	Term       uint64 `json:"term"`
 	Restored   bool   `json:"restored,omitempty"` // put in place by an operator
-	Size       int    `json:"size"`
-	SHA256     string `json:"sha256"` // of the state
+	// Admitted are the disks that the cluster was founded with.
+	Admitted map[string]string `json:"admitted,omitempty"`
+	Size     int               `json:"size"`
+	SHA256   string            `json:"sha256"` // of the state
 }
 
 func encodeSnapshot(h Header, data []byte) ([]byte, error) {
@@ -92,7 +94,8 @@ func (l *Ledger) RestoreFrom(ctx context.Context, blob []byte, adopt bool) error
 		return fmt.Errorf("restore a snapshot: %w", err)
 	}
 	h.Restored = true
-	h.Generation = max(h.Generation, l.replica.generation.Load()) + 1
+	h.Admitted = l.replica.shown.Load().Admitted // of this cluster's disks
+	h.Generation = max(h.Generation, l.replica.shown.Load().Generation) + 1
 	// Raft gives the state a new index, higher than any; what the Machine is
 	// told must not be lower than what it has seen.
 	h.Index, h.Term = max(h.Index, l.raft.LastIndex()), l.Term()

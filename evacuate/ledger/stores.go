@@ -12,11 +12,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
-	walfs "github.com/hashicorp/raft-wal/fs"
-	"github.com/hashicorp/raft-wal/metadb"
-	"github.com/hashicorp/raft-wal/segment"
-	"github.com/hashicorp/raft-wal/types"
 )
 
 // Store is what one replica remembers, opened.
@@ -33,65 +28,40 @@ type Stores interface {
 }
 
 const (
-	segmentSize = 16 << 20
-	keepStates  = 3
-	lockWait    = 5 * time.Second
+	fileName   = "ledger.db"
+	keepStates = 3
+	lockWait   = 5 * time.Second
 )
 
-// Disk keeps everything in dir/ledger: raft-wal for the log, bbolt for the
-// vote, files for the states. Directories are 0700, files 0600, and a lock file
-// keeps a second process out.
+// Disk keeps everything in dir/ledger: the log and the vote in one bbolt file,
+// the states in files of their own. Directories are 0700, files 0600, and a
+// lock file keeps a second process out.
 func Disk(dir string) Stores { return disk(filepath.Join(dir, "ledger")) }
 
 type disk string
 
 // Open takes the lock and opens, or makes, the files.
-func (d disk) Open(log hclog.Logger) (store *Store, err error) {
+func (d disk) Open(log hclog.Logger) (*Store, error) {
 	dir := string(d)
-	for _, p := range []string{dir, filepath.Join(dir, "wal"), filepath.Join(dir, "snapshots")} {
+	for _, p := range []string{dir, filepath.Join(dir, "snapshots")} {
 		if err := privateDir(p); err != nil {
 			return nil, err
 		}
 	}
-	var closers []func() error
-	closeAll := func() error {
-		var errs []error
-		for i := len(closers) - 1; i >= 0; i-- {
-			errs = append(errs, closers[i]())
-		}
-		return errors.Join(errs...)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, closeAll())
-		}
-	}()
-	// The lock comes first: bbolt, without a time-out of its own, would hang
-	// for ever on files that another process holds.
 	unlock, err := lock(filepath.Join(dir, "lock"), lockWait)
 	if err != nil {
 		return nil, err
 	}
-	closers = append(closers, unlock)
-	walDir := filepath.Join(dir, "wal")
-	meta := &metadb.BoltMetaDB{}
-	// raft-wal never closes its meta store, and a second Open in this process
-	// would hang: so it is ours, and closed after the log.
-	closers = append(closers, meta.Close)
-	w, err := wal.Open(walDir, wal.WithMetaStore(meta), wal.WithLogger(log), wal.WithSegmentSize(segmentSize),
-		wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New()})))
+	db, err := openFile(filepath.Join(dir, fileName))
 	if err != nil {
-		return nil, fmt.Errorf("open the ledger's log in %s: %w", walDir, err)
+		return nil, errors.Join(err, unlock())
 	}
-	closers = append(closers, w.Close)
-	if err := os.Chmod(filepath.Join(walDir, metadb.FileName), 0o600); err != nil {
-		return nil, fmt.Errorf("make the ledger's log private: %w", err)
-	}
+	closeAll := func() error { return errors.Join(db.Close(), unlock()) }
 	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, keepStates, log)
 	if err != nil {
-		return nil, fmt.Errorf("open the ledger's snapshots in %s: %w", dir, err)
+		return nil, errors.Join(fmt.Errorf("open the ledger's states in %s: %w", dir, err), closeAll())
 	}
-	return &Store{Log: w, Stable: w, Snapshots: privateSnapshots{snaps, filepath.Join(dir, "snapshots")}, Close: closeAll}, nil
+	return &Store{Log: db, Stable: db, Snapshots: privateSnapshots{snaps, filepath.Join(dir, "snapshots")}, Close: closeAll}, nil
 }
 
 // privateDir makes a directory and takes others' permissions away.
@@ -103,21 +73,6 @@ func privateDir(p string) error {
 		return fmt.Errorf("make the ledger's directory private: %w", err)
 	}
 	return nil
-}
-
-// privateFS makes segment files that their owner alone may read.
-type privateFS struct{ *walfs.FS }
-
-// Create makes a file and takes others' permissions away.
-func (p privateFS) Create(dir, name string, size uint64) (types.WritableFile, error) {
-	f, err := p.FS.Create(dir, name, size)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // lock takes the lock file, waiting for a process that is just ending.
