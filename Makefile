@@ -61,7 +61,7 @@ fuzz: # each fuzz test for FUZZ, one after the other
 	done
 
 nightly: test lint rules units fuzz contract # all of it, the whole lab last: hours
-	$(GOTEST) -tags lab -count=1 -timeout 6h ./test/lab/...
+	LIFEBOAT_NIGHTLY=1 $(GOTEST) -tags lab -count=1 -timeout 6h ./test/lab/...
 
 packages: build # .deb and .rpm of deploy/package, into bin/
 	@for file in deploy/package/*.yaml; do for kind in deb rpm; do \

@@ -2,6 +2,8 @@ package evacuate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +88,9 @@ func (x Explanation) Text() string {
 	}
 	for _, p := range x.Verdict.View.Power {
 		fmt.Fprintf(&b, "  %-22s power %s %s, %s ago\n", "bmc", p.Power, p.Cause, ago(p.Age))
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.Verdict.View.Sensors)) {
+		fmt.Fprintf(&b, "  %-22s %s %s, as its agent last said\n", "host", name, x.Verdict.View.Sensors[name])
 	}
 	if n := x.Verdict.View.Nova; n != nil {
 		fmt.Fprintf(&b, "  %-22s nova-compute %s, %s ago\n", "nova", n.State, ago(n.Age))

@@ -24,6 +24,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
+	"github.com/lifeboat-ha/lifeboat/detector/service"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -38,6 +39,7 @@ type Agent struct {
 	boot   string
 
 	leaving atomic.Bool
+	compute atomic.Value // the last finding about nova-compute's process
 	mu      sync.Mutex
 	ident   *identity.Identity
 	roster  roster
@@ -110,6 +112,9 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.stop.onStop("heartbeats", func() error { return a.sender.Close() })
+	if name := a.cfg.Sensors.ComputeProcess; name != "" {
+		a.stop.every(sensorEvery, func(context.Context) { a.compute.Store(service.Process("/proc", name)) })
+	}
 	a.stop.every(rosterEvery, a.fetchRoster)
 	a.stop.every(time.Hour, a.renewKey)
 	a.log.Info("agent runs", "boot", a.boot, "start", a.start)
@@ -132,7 +137,7 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 		return fmt.Errorf("open the heartbeat socket: %w", err)
 	}
 	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, ClusterID: ident.ClusterID,
-		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Leaving: a.leaving.Load,
+		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Leaving: a.leaving.Load,
 		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Log: a.log})
 	if err != nil {
 		return err
@@ -141,6 +146,18 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 	a.sender = sender
 	a.mu.Unlock()
 	return nil
+}
+
+// sensorEvery is how often the agent looks for nova-compute's process.
+const sensorEvery = 5 * time.Second
+
+// sensors are the host's own findings.
+func (a *Agent) sensors() map[string]string {
+	word, ok := a.compute.Load().(string)
+	if !ok {
+		return nil
+	}
+	return map[string]string{a.cfg.Sensors.ComputeProcess: word}
 }
 
 // rosterEvery is how often an agent asks whom it may talk to.

@@ -27,10 +27,9 @@ type Options struct {
 	Out  io.Writer
 	// Dir receives everything that is written; a temporary one if empty.
 	Dir string
+	// Limit is how long the demonstration may take: 85 s if zero.
+	Limit time.Duration
 }
-
-// limit is how long the demonstration may take.
-const limit = 85 * time.Second
 
 // run is one demonstration.
 type run struct {
@@ -62,7 +61,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	r := &run{site: s, out: o.Out, start: s.clock.Now(), agents: map[nova.HostName]*app.Agent{}, told: map[evacuate.RecoveryID]int{}}
 	defer func() { err = errors.Join(err, r.end()) }()
-	lctx, cancel := context.WithTimeout(ctx, limit)
+	if o.Limit <= 0 {
+		o.Limit = 85 * time.Second
+	}
+	lctx, cancel := context.WithTimeout(ctx, o.Limit)
 	defer cancel()
 	r.say("an emulated Nova with %d hosts and %d servers, Redfish BMCs, and Lifeboat: %d controllers, %d agents, all in this process", hosts, hosts*perHost, controllers, hosts)
 	if err := r.up(lctx); err != nil {

@@ -68,6 +68,10 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 		o.Definite = true
 		return err
 	}
+	if r.Lanes != nil {
+		r.Lanes <- struct{}{}
+		defer func() { <-r.Lanes }()
+	}
 	if err := r.guard(a, dl)(ctx); err != nil {
 		o.Definite = true // nothing was sent
 		return err

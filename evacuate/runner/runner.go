@@ -31,7 +31,10 @@ type Runner struct {
 	// Permits asks the ledger as it stands now: a proof may have been voided
 	// since the action was decided.
 	Permits func(a evacuate.Action) error
-	Log     *slog.Logger
+	// Lanes bounds how many evacuate POSTs are on the wire at once, if set: a
+	// burst makes a small nova-api slower than a queue.
+	Lanes chan struct{}
+	Log   *slog.Logger
 }
 
 // errDeposed says that somebody else may lead.

@@ -74,6 +74,7 @@ func TestShortDeath(t *testing.T) {
 	Lab(t, "lifeboat", "down")
 	Lab(t, "reset")
 	Boot(t, "cmp03", 20)
+	Fault(t, "power-cut", "cmp03") // by hand, too, only what is dead is evacuated
 	t.Logf("floor of the same run: %s", Floor(t, "cmp03"))
 }
 
