@@ -140,7 +140,7 @@ func TestNothingShowsSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := Plain("hunter2")
-	hidden := []string{"hunter2", token.secret, base64.StdEncoding.EncodeToString(i.Key.Seed()), fmt.Sprint(i.RingKey), string(i.RingKey),
+	hidden := []string{"hunter2", token.secret, base64.StdEncoding.EncodeToString(i.Key.Seed()), fmt.Sprintf("%v", i.RingKey), string(i.RingKey),
 		base64.StdEncoding.EncodeToString(i.RingKey)}
 	var out strings.Builder
 	log := slog.New(slog.NewJSONHandler(&out, nil))

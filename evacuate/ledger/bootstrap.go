@@ -229,6 +229,7 @@ func (l *Ledger) Bootstrap(ctx context.Context) (fresh bool, err error) {
 			return true, nil
 		case moveAwait:
 			l.gate.open.Store(true)
+		default: // ask again
 		}
 		select {
 		case <-ctx.Done():
@@ -249,7 +250,7 @@ func (l *Ledger) say(m move, why, said string) string {
 	if m == moveRefuse {
 		level = slog.LevelError
 	}
-	l.log.Log(context.Background(), level, "ledger: bootstrap: "+why, "step", string(m))
+	l.log.Log(context.Background(), level, "ledger: bootstrap", "step", string(m), "reason", why)
 	return why
 }
 

@@ -40,6 +40,7 @@ func (s *sink) Accept(name string, level hclog.Level, msg string, args ...any) {
 		slevel = slog.LevelWarn
 	case hclog.Error:
 		slevel = slog.LevelError
+	default: // debug
 	}
 	if slevel >= slog.LevelWarn && s.repeated(msg, args) {
 		slevel = slog.LevelDebug
@@ -52,7 +53,7 @@ func (s *sink) Accept(name string, level hclog.Level, msg string, args ...any) {
 			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
-	s.log.Log(context.Background(), slevel, name+": "+msg, args...)
+	s.log.Log(context.Background(), slevel, name+": "+msg, args...) //nolint:sloglint // the message is Raft's
 }
 
 func (s *sink) repeated(msg string, args []any) bool {

@@ -186,6 +186,7 @@ func (l *Ledger) close(graceful bool) error {
 		close(l.raftDone)
 		l.running.Wait()
 		err = errors.Join(err, l.trans.Close())
+		l.trans.CloseStreams() // those that it dialled
 		if ended {
 			err = errors.Join(err, l.store.Close())
 		}

@@ -123,8 +123,11 @@ func (r *replica) stop(index uint64, err error) error {
 // whom found no name) changes nothing.
 func (r *replica) found(data []byte) error {
 	var f foundation
-	if err := json.Unmarshal(data, &f); err != nil || f.ClusterID == "" {
-		return fmt.Errorf("%w: the entry that names the cluster: %q, %v", ErrCorrupt, data, err)
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("%w: decode the entry that names the cluster: %w", ErrCorrupt, err)
+	}
+	if f.ClusterID == "" {
+		return fmt.Errorf("%w: the entry that names the cluster has no name", ErrCorrupt)
 	}
 	if r.header.ClusterID == "" {
 		r.header.ClusterID, r.header.Admitted = f.ClusterID, f.Admitted

@@ -289,7 +289,7 @@ func (c *Channel) warn(key, msg string, err error) {
 	if err != nil {
 		args = append(args, "reason", err)
 	}
-	c.log.Log(context.Background(), level, "peer: "+msg, args...)
+	c.log.Log(context.Background(), level, "peer: "+msg, args...) //nolint:sloglint // callers give constants
 }
 
 type quiet struct {
