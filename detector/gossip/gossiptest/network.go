@@ -122,6 +122,13 @@ func (n *Network) Traffic(a netip.Addr) (t Traffic) {
 	return t
 }
 
+// Reaches says whether a packet would get from one host to another and an answer
+// back, if none of them is lost.
+func (n *Network) Reaches(from, to netip.Addr) (ok bool) {
+	n.with(func() { ok = n.reaches(from, to) && n.reaches(to, from) && !n.host(to).frozen })
+	return ok
+}
+
 func (n *Network) with(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
