@@ -60,9 +60,7 @@ func (c *Controller) roster() roster {
 		for _, p := range s.Controllers {
 			r.Controllers = append(r.Controllers, *p)
 		}
-		for _, name := range s.HostNames() {
-			r.Hosts = append(r.Hosts, name)
-		}
+		r.Hosts = s.HostNames()
 	})
 	r.RingKey = c.ringKey
 	return r

@@ -52,7 +52,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			return fmt.Errorf("make the demo's directory: %w", err)
 		}
 		if !o.Keep {
-			defer os.RemoveAll(dir)
+			defer func() { _ = os.RemoveAll(dir) }()
 		}
 	}
 	s, err := newSite(dir)
