@@ -13,8 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/memberlist"
-
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip/gossiptest"
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -91,7 +89,7 @@ func (n *node) options() gossip.Options {
 		Name: n.name, Bind: n.at, Keys: [][]byte{key}, Label: "cloud-a", Profile: n.r.profile,
 		Meta:      gossip.Meta{Role: role, Boot: fmt.Sprintf("boot-%d", n.boot), Start: fmt.Sprintf("run-%d", n.runs), Domain: fmt.Sprintf("rack-%d", n.i%4), Version: "1"},
 		Known:     func() []gossip.Peer { return n.r.known },
-		Transport: func() (memberlist.Transport, error) { return n.r.net.Transport(n.at) },
+		Transport: n.r.net.Transport(n.at),
 		OnEvent: func(e gossip.Event) {
 			n.mu.Lock()
 			defer n.mu.Unlock()

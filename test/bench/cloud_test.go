@@ -19,8 +19,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/memberlist"
-
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip/gossiptest"
@@ -175,7 +173,7 @@ func (c *cloud) startMember(n *node) {
 		Profile:   gossip.Profile(*profile),
 		Meta:      gossip.Meta{Role: role, Boot: "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f11", Start: "0123456789abcdef0123456789abcdef", Domain: "rack-1", Version: "0.1.0"},
 		Known:     func() []gossip.Peer { return c.known },
-		Transport: func() (memberlist.Transport, error) { return c.net.Transport(at) },
+		Transport: c.net.Transport(at),
 		OnEvent:   func(e gossip.Event) { c.onEvent(n, e) },
 		Now:       time.Now, Log: slog.New(slog.DiscardHandler),
 	})

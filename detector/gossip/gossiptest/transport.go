@@ -15,15 +15,18 @@ import (
 // backlog is how many streams wait to be accepted.
 const backlog = 256
 
-// Transport makes a memberlist transport that is bound to an address.
-func (n *Network) Transport(at netip.AddrPort) (memberlist.Transport, error) {
-	e, err := n.bind(at, make(chan net.Conn, backlog))
-	if err != nil {
-		return nil, err
+// Transport gives what gossip.Options.Transport wants: each call binds the
+// address anew.
+func (n *Network) Transport(at netip.AddrPort) func() (memberlist.Transport, error) {
+	return func() (memberlist.Transport, error) {
+		e, err := n.bind(at, make(chan net.Conn, backlog))
+		if err != nil {
+			return nil, err
+		}
+		t := &transport{end: e, out: make(chan *memberlist.Packet)}
+		go t.forward()
+		return t, nil
 	}
-	t := &transport{end: e, out: make(chan *memberlist.Packet)}
-	go t.forward()
-	return t, nil
 }
 
 type transport struct {
