@@ -119,15 +119,17 @@ func (r *run) up(ctx context.Context) error {
 		if err := r.newBoot(h); err != nil {
 			return err
 		}
-		token, err := leader.NewToken(ctx, h.name, time.Hour)
-		if err != nil {
-			return err
-		}
 		cfg, err := r.agentConfig(n, h)
 		if err != nil {
 			return err
 		}
-		if err := app.Enrol(ctx, cfg, r.peer(n%controllers+1), token); err != nil {
+		if err := r.again(ctx, "enrol "+string(h.name), func(leader *app.Controller) error {
+			token, err := leader.NewToken(ctx, h.name, time.Hour)
+			if err != nil {
+				return err
+			}
+			return app.Enrol(ctx, cfg, r.peer(n%controllers+1), token)
+		}); err != nil {
 			return err
 		}
 		if err := r.startAgent(ctx, n, h); err != nil {
@@ -205,6 +207,21 @@ func (r *run) leader(ctx context.Context) (*app.Controller, error) {
 	return found, err
 }
 
+// again does what an operator would when leadership changes on a busy machine:
+// the same once more, with whoever leads then.
+func (r *run) again(ctx context.Context, what string, do func(leader *app.Controller) error) error {
+	var last error
+	err := r.wait(ctx, what, func() bool {
+		leader := r.lead()
+		if leader == nil {
+			return false
+		}
+		last = do(leader)
+		return last == nil
+	})
+	return errors.Join(err, last)
+}
+
 func (r *run) lead() *app.Controller {
 	for _, c := range r.ctls {
 		if c.Leads() {
@@ -272,7 +289,12 @@ func (r *run) incidents(ctx context.Context) error {
 	}
 	r.say("the operator asks both hosts back: lifeboat return %s; lifeboat return %s", cut.name, hang.name)
 	for _, h := range []*host{cut, hang} {
-		if err := r.lead().Return(ctx, h.name, "demo"); err != nil {
+		if err := r.again(ctx, "ask "+string(h.name)+" back", func(leader *app.Controller) error {
+			if rec := leader.State().Open(h.name); rec != nil && rec.Status == evacuate.StatusReturning {
+				return nil
+			}
+			return leader.Return(ctx, h.name, "demo")
+		}); err != nil {
 			return err
 		}
 	}
@@ -311,7 +333,7 @@ func (r *run) verdict() error {
 		}
 	}
 	fmt.Fprintf(r.out, "\n  %-7s %-12s %8s %8s %8s %8s  %s\n", "host", "died by", "decided", "fenced", "first", "all up", "instances")
-	for i, rec := range r.lead().State().Sorted() {
+	for i, rec := range r.ctls[0].State().Sorted() {
 		how := []string{"power cut", "kernel hang"}[min(i, 1)]
 		fmt.Fprintf(r.out, "  %-7s %-12s %7.1fs %7.1fs %7.1fs %7.1fs  %d of %d, each once; %s\n", rec.Host, how, since(rec, rec.Opened), since(rec, rec.Steps[evacuate.StepFence].Ended),
 			since(rec, firstUp(rec)), since(rec, rec.Recovered), rec.Count()[evacuate.EvacDone], len(rec.Evacuations), rec.Outcome)

@@ -67,10 +67,20 @@ func AllHealthy(t testing.TB) {
 	})
 }
 
-// Known waits until Lifeboat knows of n instances on a host.
+// Known waits until Lifeboat knows of all instances on a host, at least n: those of
+// earlier tests may have come to it.
 func Known(t testing.TB, host string, n int) {
 	t.Helper()
-	Wait(t, "Lifeboat to know the instances", 40*time.Second, func() bool { return Hosts()[host].Instances == n })
+	there := 0
+	for _, s := range Servers(t) {
+		if s.Host == host {
+			there++
+		}
+	}
+	if there < n {
+		t.Fatalf("Nova has %d servers on %s, want %d", there, host, n)
+	}
+	Wait(t, "Lifeboat to know the instances", 40*time.Second, func() bool { return Hosts()[host].Instances == there })
 }
 
 // Explain is what Lifeboat says of a host.
