@@ -55,7 +55,6 @@ var homes = map[string][]string{
 	"github.com/gophercloud/gophercloud/v2": {"nova/rest", "nova/placement"},
 	"github.com/hashicorp/memberlist":       {"detector/gossip"},
 	"github.com/hashicorp/raft":             {"evacuate/ledger"},
-	"github.com/hashicorp/raft-wal":         {"evacuate/ledger"},
 	"go.etcd.io/bbolt":                      {"evacuate/ledger"},
 	"github.com/hashicorp/go-hclog":         {"evacuate/ledger"},
 	"github.com/hashicorp/go-metrics":       {"evacuate/ledger", "detector/gossip"},
