@@ -93,14 +93,14 @@ func TestShortNoFence(t *testing.T) {
 		explain string
 		end     func(t *testing.T)
 	}{
-		{"agent killed", "cmp01", fault("agent-kill", "cmp01"), 20 * time.Second, "Unmanageable", heal("agent-kill", "cmp01")},
-		{"wedge", "cmp01", fault("wedge", "cmp01"), 20 * time.Second, "Unmanageable", heal("wedge", "cmp01")},
-		{"nova-compute killed", "cmp01", fault("compute-kill", "cmp01"), 15 * time.Second, "heard", heal("compute-kill", "cmp01")},
-		{"ring only", "cmp01", fault("ring-cut", "cmp01"), 30 * time.Second, "heard", heal("ring-cut", "cmp01")},
-		{"one controller cut off", "cmp01", fault("controller-cut", "lbc2"), 20 * time.Second, "heard", heal("controller-cut", "lbc2")},
-		{"half of the ring", "cmp01", fault("split", "cmp01,cmp02,cmp03"), long(120*time.Second, 45*time.Second), "heard", heal("split", "cmp01,cmp02,cmp03")},
-		{"half of the ring and the controllers", "cmp01", fault("split", "cmp01,cmp02,cmp03", "--controllers"), long(120*time.Second, 45*time.Second), "storm", heal("split", "cmp01,cmp02,cmp03", "--controllers")},
-		{"all controllers cut off", "cmp01", fault("ctl-cut"), long(120*time.Second, 45*time.Second), "", heal("ctl-cut")},
+		{"agent killed", "cmp01", fault("agent-kill", "cmp01"), long(30*time.Second, 14*time.Second), "Unmanageable", heal("agent-kill", "cmp01")},
+		{"wedge", "cmp01", fault("wedge", "cmp01"), long(30*time.Second, 14*time.Second), "Unmanageable", heal("wedge", "cmp01")},
+		{"nova-compute killed", "cmp01", fault("compute-kill", "cmp01"), long(30*time.Second, 10*time.Second), "heard", heal("compute-kill", "cmp01")},
+		{"ring only", "cmp01", fault("ring-cut", "cmp01"), long(30*time.Second, 20*time.Second), "heard", heal("ring-cut", "cmp01")},
+		{"one controller cut off", "cmp01", fault("controller-cut", "lbc2"), long(30*time.Second, 12*time.Second), "heard", heal("controller-cut", "lbc2")},
+		{"half of the ring", "cmp01", fault("split", "cmp01,cmp02,cmp03"), long(120*time.Second, 30*time.Second), "heard", heal("split", "cmp01,cmp02,cmp03")},
+		{"half of the ring and the controllers", "cmp01", fault("split", "cmp01,cmp02,cmp03", "--controllers"), long(120*time.Second, 30*time.Second), "storm", heal("split", "cmp01,cmp02,cmp03", "--controllers")},
+		{"all controllers cut off", "cmp01", fault("ctl-cut"), long(120*time.Second, 30*time.Second), "", heal("ctl-cut")},
 		{"broker stopped", "cmp01", fault("rabbit-stop"), long(90*time.Second, 75*time.Second), "heard", heal("rabbit-stop")},
 		{"rebooted by its operator", "cmp01", fault("reboot", "cmp01", "20"), 15 * time.Second, "announced", nil},
 	} {
