@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -39,6 +40,9 @@ func (r *Runner) list(ctx context.Context, a evacuate.Action, o *evacuate.Outcom
 	if _, err := proof(a); err != nil {
 		return err
 	}
+	if err := r.stillOff(ctx, a); err != nil {
+		return err
+	}
 	last, err := r.servers(ctx, a.Host)
 	if err != nil {
 		return fmt.Errorf("list the servers of %s: %w", a.Host, err)
@@ -58,6 +62,17 @@ func (r *Runner) list(ctx context.Context, a evacuate.Action, o *evacuate.Outcom
 		last = again
 	}
 	return fmt.Errorf("list the servers of %s: no two lists agree", a.Host)
+}
+
+// stillOff reads the power once more before anything is evacuated: machines come
+// on again by a button, wake-on-LAN or the BMC's restore policy.
+func (r *Runner) stillOff(ctx context.Context, a evacuate.Action) error {
+	ctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+	defer cancel()
+	if r.Fencer.Read(ctx, string(a.Host)).Power == fence.On {
+		return fmt.Errorf("%w: the BMC of %s reads on again", fence.ErrNoProof, a.Host)
+	}
+	return nil
 }
 
 // evacuate sends the one POST of an attempt. Nova does not make it idempotent:
