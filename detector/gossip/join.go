@@ -15,6 +15,8 @@ const (
 	joinEvery = 15 * time.Second
 	// A member that is alone tries sooner, and less and less often.
 	joinAlone, joinAloneMost = 500 * time.Millisecond, 3 * time.Second
+	// One that sees less than half of the known members goes on at this pace.
+	joinFew = 3 * time.Second
 	// One that is alone asks so many in one go: each that is dead costs it
 	// dialTime.
 	aloneControllers, aloneHosts = 2, 1
@@ -30,12 +32,16 @@ func (m *Member) joinNow() {
 func (m *Member) rejoin(ctx context.Context) {
 	alone := joinAlone
 	for {
+		joined, few := m.tryJoin()
 		wait := joinEvery + rand.N(joinEvery)
-		if m.tryJoin() {
-			alone = joinAlone
-		} else {
+		switch {
+		case !joined:
 			wait = alone/2 + rand.N(alone)
 			alone = min(2*alone, joinAloneMost)
+		case few:
+			wait = joinFew/2 + rand.N(joinFew)
+		default:
+			alone = joinAlone
 		}
 		select {
 		case <-time.After(wait):
@@ -47,18 +53,18 @@ func (m *Member) rejoin(ctx context.Context) {
 	}
 }
 
-// tryJoin joins whoever should be joined now. It says false as long as this
-// member is alone.
-func (m *Member) tryJoin() bool {
+// tryJoin joins whoever should be joined now. It tells whether this member has
+// joined anybody yet, and whether it still sees few.
+func (m *Member) tryJoin() (joined, few bool) {
 	m.mu.Lock()
 	g, list, left := m.now, m.list(), m.left || m.closed
 	if list == nil || left {
 		m.mu.Unlock()
-		return left
+		return left, false
 	}
 	targets := m.targets(g)
 	g.cure = false
-	joined := g.joined
+	joined = g.joined
 	wasAlone := !joined
 	m.mu.Unlock()
 	for _, t := range targets {
@@ -76,7 +82,9 @@ func (m *Member) tryJoin() bool {
 			break // its partner has told everything that it knows
 		}
 	}
-	return joined
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return joined, 2*m.countAlive() < m.countKnown()
 }
 
 // hasJoined must be called with mu held.

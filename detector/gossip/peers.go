@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -70,8 +71,9 @@ func (m *Member) countKnown() int {
 	return n
 }
 
-// dead lists hosts that are held for dead, the newest deaths first: a recovery
-// asks about these.
+// dead lists hosts that are held for dead, as many as a heartbeat carries. Half
+// of them are the newest deaths, the other half is drawn anew each time: when
+// many die at once, all observers together name every one of them.
 func (m *Member) dead() []nova.HostName {
 	var all []*peer
 	for _, p := range m.peers {
@@ -85,8 +87,13 @@ func (m *Member) dead() []nova.HostName {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
+	if len(all) > detector.MaxDead {
+		older := all[detector.MaxDead/2:]
+		rand.Shuffle(len(older), func(i, j int) { older[i], older[j] = older[j], older[i] })
+		all = all[:detector.MaxDead]
+	}
 	var names []nova.HostName
-	for _, p := range all[:min(len(all), detector.MaxDead)] {
+	for _, p := range all {
 		names = append(names, nova.HostName(p.Name))
 	}
 	return names

@@ -51,7 +51,10 @@ func inBubble(b *testing.B, f func(*testing.T)) {
 	}
 }
 
-const voters = 3
+const (
+	voters = 3
+	bootID = "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f11"
+)
 
 // parts says what of a cloud runs.
 type parts struct{ gossip, heartbeat bool }
@@ -171,7 +174,7 @@ func (c *cloud) startMember(n *node) {
 	m, err := gossip.Open(c.t.Context(), gossip.Options{
 		Name: n.name, Bind: at, Keys: [][]byte{bytes.Repeat([]byte{7}, 32)}, Label: "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f10",
 		Profile:   gossip.Profile(*profile),
-		Meta:      gossip.Meta{Role: role, Boot: "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f11", Start: "0123456789abcdef0123456789abcdef", Domain: "rack-1", Version: "0.1.0"},
+		Meta:      gossip.Meta{Role: role, Boot: bootID, Start: "0123456789abcdef0123456789abcdef", Domain: "rack-1", Version: "0.1.0"},
 		Known:     func() []gossip.Peer { return c.known },
 		Transport: c.net.Transport(at),
 		OnEvent:   func(e gossip.Event) { c.onEvent(n, e) },
@@ -203,7 +206,7 @@ func (c *cloud) startHeartbeat(n *node) {
 	} else {
 		o := heartbeat.SenderOptions{
 			Host: nova.HostName(n.name), Key: n.key, ClusterID: "cloud-a", Conn: conn,
-			Boot: "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f11", Start: "0123456789abcdef0123456789abcdef",
+			Boot: bootID, Start: "0123456789abcdef0123456789abcdef",
 			Sensors: func() map[string]string {
 				return map[string]string{"nova-compute": "up", "libvirt": "up", "vip": "1111"}
 			},

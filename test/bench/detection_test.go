@@ -36,6 +36,42 @@ func BenchmarkDetection(b *testing.B) {
 	})
 }
 
+// BenchmarkMassDeath kills three hosts of ten at once and counts how many are
+// judged dead within a minute, and for how many that still holds then.
+func BenchmarkMassDeath(b *testing.B) {
+	clouds(b, func(b *testing.B, hosts int) {
+		var dead, now, wrong, killed int
+		for b.Loop() {
+			inBubble(b, func(t *testing.T) {
+				c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
+				defer c.close()
+				c.judge()
+				time.Sleep(30 * time.Second)
+				victims := c.nodes[voters : voters+3*hosts/10]
+				for _, n := range victims {
+					c.setSick(n, true)
+					c.net.Kill(n.addr)
+				}
+				for _, n := range victims {
+					n.sender.Close()
+					n.member.Close()
+				}
+				time.Sleep(time.Minute)
+				w, _, _ := c.mistakes()
+				wrong, killed = wrong+w, killed+len(victims)
+				for _, n := range victims {
+					ever, still := c.isDead(n)
+					dead, now = dead+ever, now+still
+				}
+			})
+		}
+		b.ReportMetric(100*float64(dead)/float64(killed), "%-ever-dead")
+		b.ReportMetric(100*float64(now)/float64(killed), "%-dead-after-1min")
+		b.ReportMetric(float64(wrong), "false-verdicts")
+		b.ReportMetric(0, "ns/op")
+	})
+}
+
 func report(b *testing.B, what string, all []time.Duration) {
 	slices.Sort(all)
 	b.ReportMetric(all[len(all)/2].Seconds(), "s-"+what+"-p50")

@@ -83,7 +83,7 @@ func (c *cloud) decide() {
 	defer c.mu.Unlock()
 	for _, n := range c.nodes[voters:] {
 		host := nova.HostName(n.name)
-		v := detector.Judge(c.table.View(host, detector.Facts{Voters: voters, Boot: "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f11", Known: len(c.nodes)}, now), c.policy)
+		v := c.verdict(n, now)
 		switch {
 		case v.State == detector.Dead && n.sick:
 			if _, ok := c.dead[host]; !ok {
@@ -134,10 +134,31 @@ func (c *cloud) kill(n *node) (ring, verdict time.Duration) {
 	return 0, 3 * time.Minute
 }
 
+// isDead says, as one or none, whether a host was ever judged dead, and
+// whether it is now.
+func (c *cloud) isDead(n *node) (ever, now int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	host := nova.HostName(n.name)
+	if _, ok := c.dead[host]; ok {
+		ever = 1
+	}
+	if v := c.verdict(n, time.Now()); v.State == detector.Dead {
+		now = 1
+	}
+	return ever, now
+}
+
+// verdict must be called with mu held.
+func (c *cloud) verdict(n *node, now time.Time) detector.Verdict {
+	facts := detector.Facts{Voters: voters, Boot: bootID, Known: len(c.nodes)}
+	return detector.Judge(c.table.View(nova.HostName(n.name), facts, now), c.policy)
+}
+
 func (c *cloud) explain(n *node) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := detector.Judge(c.table.View(nova.HostName(n.name), detector.Facts{Voters: voters, Known: len(c.nodes)}, time.Now()), c.policy)
+	v := c.verdict(n, time.Now())
 	votes := map[string]int{}
 	for _, vote := range v.View.Votes {
 		votes[fmt.Sprintf("dead=%v ill=%q", vote.Dead, vote.Ill)]++
