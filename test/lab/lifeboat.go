@@ -14,6 +14,7 @@ func Lifeboat(t testing.TB) {
 	t.Helper()
 	Up(t)
 	Lab(t, "lifeboat", "down")
+	Crashed() // a point that an earlier test never came to
 	Lab(t, "lifeboat", "build")
 	Lab(t, "lifeboat", "up")
 	t.Cleanup(func() { Lab(t, "lifeboat", "down") })
