@@ -58,7 +58,9 @@ func TestShortDeath(t *testing.T) {
 		t.Run(c.fault, func(t *testing.T) {
 			mark := time.Now()
 			took := dies(t, c.host, 20, func() { Fault(t, c.fault, c.host) })
-			if took > c.limit {
+			// Times are measured at night, on an otherwise idle machine; the
+			// short form proves the order and counts the copies.
+			if nightly() && took > c.limit {
 				t.Errorf("%s: %s, the limit is %s", c.fault, took.Round(100*time.Millisecond), c.limit)
 			}
 			proof, ok := LogLine(t, mark, `"kind":"recovery.step"`, `"step":"fence"`, "proven off", recoveryOf(c.host))
