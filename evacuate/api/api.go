@@ -107,48 +107,94 @@ const (
 type Options struct {
 	Source    Source
 	Commander Commander
-	// Forward hands a request to the leader and says whether it did.
-	Forward  func(w http.ResponseWriter, r *http.Request) bool
-	Tokens   map[string]Role // by token
-	Registry *prometheus.Registry
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Forward hands a request to the leader and says whether it did. A request
+	// is forwarded once: the header ForwardedBy must reach the leader.
+	Forward func(w http.ResponseWriter, r *http.Request) bool
+	Tokens  map[string]Role // by token
+	// MetricsNeedToken asks for the role read at /metrics; otherwise it is open.
+	MetricsNeedToken bool
+	Registry         *prometheus.Registry
+	Log              *slog.Logger
+	Now              func() time.Time
 }
 
 // New makes the handler.
 func New(o Options) (http.Handler, error) {
-	if len(o.Tokens) == 0 {
+	switch {
+	case len(o.Tokens) == 0:
 		return nil, errors.New("the API needs at least one token")
+	case o.Source == nil || o.Commander == nil || o.Registry == nil || o.Log == nil || o.Now == nil:
+		return nil, errors.New("the API needs a source, a commander, a registry, a log and a clock")
 	}
 	s := &server{o}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /{$}", page)
-	for route, h := range map[string]http.HandlerFunc{
-		"GET /v1/status":               s.status,
-		"GET /v1/hosts":                s.hosts,
-		"GET /v1/hosts/{host}":         s.host,
-		"GET /v1/hosts/{host}/explain": s.explain,
-		"GET /v1/recoveries":           s.recoveries,
-		"GET /v1/recoveries/{id}":      s.recovery,
-		"GET /v1/alerts":               s.alerts,
-		"GET /v1/events":               s.events,
-	} {
-		mux.Handle(route, s.need(RoleRead, s.leading(h)))
-	}
-	mux.Handle("POST /v1/commands", s.need(RoleOperate, s.leading(s.command)))
-	return http.MaxBytesHandler(mux, 64<<20), nil
+	return http.MaxBytesHandler(s.routes(), 64<<20), nil
 }
 
 type server struct{ o Options }
 
+// routes serves what there is, and says in its own words what there is not.
+func (s *server) routes() http.Handler {
+	var metrics http.Handler = promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{})
+	if s.o.MetricsNeedToken {
+		metrics = s.need(RoleRead, metrics.ServeHTTP)
+	}
+	read := func(h http.HandlerFunc) http.Handler { return s.need(RoleRead, s.leading(h)) }
+	mux := http.NewServeMux()
+	for path, h := range map[string]http.Handler{
+		"/{$}":                     http.HandlerFunc(page),
+		"/healthz":                 http.HandlerFunc(s.healthz),
+		"/readyz":                  http.HandlerFunc(s.readyz),
+		"/metrics":                 metrics,
+		"/v1/status":               read(s.status),
+		"/v1/controllers":          read(s.controllers),
+		"/v1/hosts":                read(s.hosts),
+		"/v1/hosts/{host}":         read(s.host),
+		"/v1/hosts/{host}/explain": read(s.explain),
+		"/v1/recoveries":           read(s.recoveries),
+		"/v1/recoveries/{id}":      read(s.recovery),
+		"/v1/alerts":               read(s.alerts),
+		"/v1/events":               read(s.events),
+	} {
+		mux.Handle("GET "+path, h)
+		mux.Handle(path, only("GET, HEAD"))
+	}
+	mux.Handle("POST /v1/commands", s.need(RoleOperate, s.leading(s.command)))
+	mux.Handle("/v1/commands", only("POST"))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
+	})
+	return mux
+}
+
+// only answers a method that a path does not take.
+func only(methods string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", methods)
+		problem(w, http.StatusMethodNotAllowed, r.URL.Path+" takes "+methods)
+	}
+}
+
+// ForwardedBy marks a request that a follower handed on. While leadership
+// changes, two controllers may each take the other for the leader.
+const ForwardedBy = "Lifeboat-Forwarded-By"
+
 // leading answers from the leader, whose evidence is whole.
 func (s *server) leading(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.o.Forward != nil && s.o.Forward(w, r) {
+		if r.Header.Get(ForwardedBy) != "" {
+			if !s.o.Source.Status().Leads {
+				problem(w, http.StatusServiceUnavailable, "leadership is changing: try again in a few seconds")
+				return
+			}
+			h(w, r)
 			return
+		}
+		if s.o.Forward != nil {
+			r.Header.Set(ForwardedBy, "a controller")
+			if s.o.Forward(w, r) {
+				return
+			}
+			r.Header.Del(ForwardedBy)
 		}
 		h(w, r)
 	}

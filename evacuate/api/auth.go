@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -38,10 +39,12 @@ func ParseTokens(file string) (map[string]Role, error) {
 // need lets a request pass whose token has the role.
 func (s *server) need(role Role, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		scheme, given, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+		ok = ok && strings.EqualFold(scheme, "Bearer")
+		sum := sha256.Sum256([]byte(given)) // of one length, whatever was sent
 		have := Role("")
 		for t, role := range s.o.Tokens {
-			if subtle.ConstantTimeCompare([]byte(t), []byte(given)) == 1 {
+			if want := sha256.Sum256([]byte(t)); subtle.ConstantTimeCompare(want[:], sum[:]) == 1 {
 				have = role
 			}
 		}
@@ -60,12 +63,14 @@ func (s *server) need(role Role, next http.HandlerFunc) http.Handler {
 // problem answers as RFC 9457.
 func problem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
 }
 
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store") // an answer may be an enrolment token
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	_ = e.Encode(v)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +31,37 @@ func (s *server) readyz(w http.ResponseWriter, _ *http.Request) {
 
 func (s *server) status(w http.ResponseWriter, _ *http.Request) { reply(w, s.o.Source.Status()) }
 
+// Controller is a controller at a glance.
+type Controller struct {
+	ID      string `json:"id"`
+	Address string `json:"address,omitempty"`
+	Votes   bool   `json:"votes"`
+	Leads   bool   `json:"leads"`
+}
+
+// controllers lists those that vote and those that agents were told of.
+func (s *server) controllers(w http.ResponseWriter, _ *http.Request) {
+	st, known := s.o.Source.Status(), s.o.Source.State().Controllers
+	ids := map[string]bool{}
+	for _, id := range st.Voters {
+		ids[id] = true
+	}
+	out := []Controller{}
+	for id := range known {
+		if !ids[id] {
+			ids[id] = false
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		c := Controller{ID: id, Votes: ids[id], Leads: id == st.Leader}
+		if k := known[id]; k != nil {
+			c.Address = k.Address
+		}
+		out = append(out, c)
+	}
+	reply(w, out)
+}
+
 // Host is a host at a glance.
 type Host struct {
 	Host        nova.HostName       `json:"host"`
@@ -41,6 +74,7 @@ type Host struct {
 	Enrolled    bool                `json:"enrolled"`
 	Maintenance bool                `json:"maintenance"`
 	Instances   int                 `json:"instances"`
+	Fenceable   bool                `json:"fenceable"`
 	PoweredOn   time.Time           `json:"powered_on,omitzero"`
 	Recovery    evacuate.RecoveryID `json:"recovery,omitempty"`
 	Status      evacuate.Status     `json:"recovery_status,omitempty"`
@@ -48,8 +82,20 @@ type Host struct {
 	View        *detector.View      `json:"view,omitempty"`
 }
 
-func (s *server) glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host) Host {
-	g := Host{Host: h.Name, Verdict: v.State, Reason: v.Reason, Detail: v.Detail, Domain: v.View.Domain, Silent: v.Silent, Boot: h.Boot,
+// notFenceable lists the hosts whose gate fenceable is shut.
+func (s *server) notFenceable() map[nova.HostName]bool {
+	not := map[nova.HostName]bool{}
+	for _, a := range s.o.Source.Alerts() {
+		if a.Name == AlertNotFenceable {
+			not[a.Host] = true
+		}
+	}
+	return not
+}
+
+func glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host, fenceable bool) Host {
+	g := Host{Fenceable: fenceable,
+		Host: h.Name, Verdict: v.State, Reason: v.Reason, Detail: v.Detail, Domain: v.View.Domain, Silent: v.Silent, Boot: h.Boot,
 		Enrolled: !h.Enrolled.IsZero(), Maintenance: h.Maintenance, Instances: len(h.Instances), PoweredOn: h.PoweredOn}
 	if r := st.Open(h.Name); r != nil {
 		g.Recovery, g.Status, g.Hold = r.ID, r.Status, r.Hold
@@ -58,10 +104,10 @@ func (s *server) glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host
 }
 
 func (s *server) hosts(w http.ResponseWriter, _ *http.Request) {
-	st, verdicts := s.o.Source.State(), s.o.Source.Verdicts()
+	st, verdicts, not := s.o.Source.State(), s.o.Source.Verdicts(), s.notFenceable()
 	out := []Host{}
 	for _, name := range st.HostNames() {
-		out = append(out, s.glance(st, verdicts[name], st.Hosts[name]))
+		out = append(out, glance(st, verdicts[name], st.Hosts[name], !not[name]))
 	}
 	reply(w, out)
 }
@@ -75,7 +121,7 @@ func (s *server) host(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := s.o.Source.Verdicts()[name]
-	g := s.glance(st, v, h)
+	g := glance(st, v, h, !s.notFenceable()[name])
 	g.View = &v.View
 	reply(w, g)
 }
@@ -149,68 +195,4 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	}
 	return http.StatusInternalServerError
-}
-
-// Happening is one line of the stream of events.
-type Happening struct {
-	At       time.Time           `json:"at"`
-	Host     nova.HostName       `json:"host"`
-	Recovery evacuate.RecoveryID `json:"recovery,omitempty"`
-	By       string              `json:"by,omitempty"`
-	Text     string              `json:"text"`
-}
-
-// eventEvery is how often the stream looks for news.
-const eventEvery = 500 * time.Millisecond
-
-// events streams timelines and changes of verdict until the client goes.
-func (s *server) events(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	ctl := http.NewResponseController(w)
-	tick := time.NewTicker(eventEvery)
-	defer tick.Stop()
-	told, verdicts := map[evacuate.RecoveryID]int{}, map[nova.HostName]detector.State{}
-	for {
-		for _, h := range s.news(told, verdicts) {
-			b, err := json.Marshal(h)
-			if err != nil {
-				return
-			}
-			if _, err := fmt.Fprintf(w, "data: %s\n\n", b); err != nil {
-				return
-			}
-		}
-		_ = ctl.SetWriteDeadline(s.o.Now().Add(30 * time.Second))
-		if err := ctl.Flush(); err != nil {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *server) news(told map[evacuate.RecoveryID]int, verdicts map[nova.HostName]detector.State) []Happening {
-	var out []Happening
-	st := s.o.Source.State()
-	for _, rec := range st.Sorted() {
-		for _, e := range rec.Timeline[min(told[rec.ID], len(rec.Timeline)):] {
-			out = append(out, Happening{At: e.At, Host: rec.Host, Recovery: rec.ID, By: e.By, Text: e.Text})
-		}
-		told[rec.ID] = len(rec.Timeline)
-	}
-	now := s.o.Source.Verdicts()
-	for _, name := range st.HostNames() {
-		v := now[name]
-		if old, known := verdicts[name]; v.State != "" && v.State != old {
-			if known {
-				out = append(out, Happening{At: v.At, Host: name, Text: fmt.Sprintf("%s: %s", v.State, v.Detail)})
-			}
-			verdicts[name] = v.State
-		}
-	}
-	return out
 }

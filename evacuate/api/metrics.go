@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -18,11 +20,18 @@ type Metrics struct {
 	fenceable func() map[nova.HostName]bool
 	version   string
 	d         map[string]*prometheus.Desc
+	ended     *tally
 }
 
-// NewMetrics registers the collector.
+// NewMetrics registers the collector. dropped and fenceable may be nil.
 func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped func() map[string]uint64, fenceable func() map[nova.HostName]bool) error {
-	m := &Metrics{source: s, version: version, dropped: dropped, fenceable: fenceable, d: map[string]*prometheus.Desc{}}
+	if dropped == nil {
+		dropped = func() map[string]uint64 { return nil }
+	}
+	if fenceable == nil {
+		fenceable = func() map[nova.HostName]bool { return nil }
+	}
+	m := &Metrics{source: s, version: version, dropped: dropped, fenceable: fenceable, d: map[string]*prometheus.Desc{}, ended: newTally()}
 	for _, x := range []struct {
 		name, help string
 		labels     []string
@@ -35,10 +44,8 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"host_verdict", "1 for the verdict on a host.", []string{"host", "verdict"}},
 		{"host_fenceable", "1 if the host's fencing was seen to work lately.", []string{"host"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
-		{"recovery_held", "1 for each recovery that waits, and why.", []string{"host", "reason"}},
-		{"recoveries_total", "Recoveries that the ledger remembers, by outcome.", []string{"outcome"}},
-		{"recovery_duration_seconds", "From the last heartbeat to the last instance up.", nil},
-		{"gate_closed", "1 for a gate that holds a dead host.", []string{"gate"}},
+		{"recovery_held", "1 for each recovery that waits, opened or not, and why.", []string{"host", "reason"}},
+		{"gate_closed", "1 for a gate of the whole cloud that is closed; for control-plane and storm: that holds a dead host.", []string{"gate"}},
 		{"agent_missing", "1 for a nova-compute without an agent.", []string{"host"}},
 		{"agent_unknown", "1 for an agent that Nova does not know.", []string{"host"}},
 		{"instances_not_moved", "Instances left on a fenced host.", []string{"host", "reason"}},
@@ -55,6 +62,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range m.d {
 		ch <- d
 	}
+	m.ended.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -71,39 +79,74 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.d["heartbeats_dropped_total"], prometheus.CounterValue, float64(n), reason)
 	}
 	m.gauge(ch, "nova_reachable", b(st.NovaAge >= 0 && st.NovaError == ""))
+	state := m.source.State()
+	m.ended.count(state) // on followers too: a new leader has counted all along
 	if st.Leads {
-		m.leader(ch)
+		m.leader(ch, st, state)
+		m.ended.collect(ch)
 	}
 }
 
-func (m *Metrics) leader(ch chan<- prometheus.Metric) {
-	state := m.source.State()
-	fenceable := m.fenceable()
-	closed := map[evacuate.GateName]bool{}
-	for name, v := range m.source.Verdicts() {
+func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate.State) {
+	verdicts, fenceable := m.source.Verdicts(), m.fenceable()
+	closed := map[evacuate.GateName]bool{
+		evacuate.GateLeader: !st.Leads, evacuate.GateLedger: !st.Writable,
+		evacuate.GateFreeze: st.Frozen != "", evacuate.GateArmed: st.Mode != evacuate.ModeAuto,
+	}
+	for name, v := range verdicts {
 		for _, s := range detector.States {
 			m.gauge(ch, "host_verdict", b(s == v.State), string(name), string(s))
 		}
-		m.gauge(ch, "host_fenceable", b(fenceable[name]), string(name))
-		if v.State == detector.Dead && state.Open(name) == nil {
-			if x, ok := m.source.Explain(name); ok {
-				if a, shut := evacuate.Closed(x.Answers); shut {
-					closed[a.Gate] = true
-				}
-			}
+		if _, asked := fenceable[name]; !asked {
+			m.gauge(ch, "host_fenceable", 0, string(name))
+		}
+		if gate := m.waits(state, v, name); gate != "" {
+			closed[gate] = true
+			m.gauge(ch, "recovery_held", 1, string(name), heldBy(&evacuate.Hold{Gate: gate}))
 		}
 	}
+	for name, ok := range fenceable {
+		m.gauge(ch, "host_fenceable", b(ok), string(name))
+	}
+	m.agents(ch)
+	m.recoveries(ch, state, closed)
+	for _, g := range gateNames {
+		m.gauge(ch, "gate_closed", b(closed[g]), string(g))
+	}
+}
+
+// waits names the gate before which a dead host waits without a recovery, ""
+// if somebody wanted it so or it ends by itself.
+func (m *Metrics) waits(state *evacuate.State, v detector.Verdict, name nova.HostName) evacuate.GateName {
+	if v.State != detector.Dead || state.Open(name) != nil {
+		return ""
+	}
+	x, ok := m.source.Explain(name)
+	if !ok {
+		return ""
+	}
+	if a, shut := evacuate.Closed(x.Answers); shut && slices.Contains(attended, a.Gate) {
+		return a.Gate
+	}
+	return ""
+}
+
+// agents are the alerts of hosts that only Nova, or only an agent, knows. A
+// host may have several of a name; a series has one value.
+func (m *Metrics) agents(ch chan<- prometheus.Metric) {
+	told := map[Alert]bool{}
 	for _, a := range m.source.Alerts() {
+		key := Alert{Name: a.Name, Host: a.Host}
+		if told[key] {
+			continue
+		}
+		told[key] = true
 		switch a.Name {
 		case AlertAgentMissing:
 			m.gauge(ch, "agent_missing", 1, string(a.Host))
 		case AlertAgentUnknown:
 			m.gauge(ch, "agent_unknown", 1, string(a.Host))
 		}
-	}
-	m.recoveries(ch, state, closed)
-	for _, g := range gateNames {
-		m.gauge(ch, "gate_closed", b(closed[g]), string(g))
 	}
 }
 
@@ -112,32 +155,23 @@ const (
 	AlertAgentMissing = "agent-missing"
 	AlertAgentUnknown = "agent-unknown"
 	AlertHeld         = "recovery-held"
-	AlertNotFenceable = "not-fenceable"
+	AlertNotFenceable = "not-fenceable" // a source lists each host whose gate fenceable is shut
 )
 
+// gateNames are the gates that can be closed for the whole cloud; what a
+// single host waits for is told by recovery_held.
 var gateNames = []evacuate.GateName{
-	evacuate.GateLeader, evacuate.GateLedger, evacuate.GateFreeze, evacuate.GateArmed, evacuate.GateMaintenance, evacuate.GateVerdict,
-	evacuate.GateFresh, evacuate.GateControlPlane, evacuate.GateStorm, evacuate.GateProtected, evacuate.GateFenceable, evacuate.GateConcurrency, evacuate.GateProof,
+	evacuate.GateLeader, evacuate.GateLedger, evacuate.GateFreeze, evacuate.GateArmed, evacuate.GateControlPlane, evacuate.GateStorm,
 }
 
+// attended are the gates before which a dead host waits for a person. Leader,
+// ledger, freeze and armed have alerts of their own; concurrency ends by
+// itself; protected and maintenance are meant.
+var attended = []evacuate.GateName{evacuate.GateFresh, evacuate.GateControlPlane, evacuate.GateStorm, evacuate.GateFenceable}
+
 func (m *Metrics) recoveries(ch chan<- prometheus.Metric, s *evacuate.State, closed map[evacuate.GateName]bool) {
-	outcomes := map[string]int{evacuate.OutcomeReturned: 0, evacuate.OutcomeCancelled: 0}
-	buckets := map[float64]uint64{10: 0, 15: 0, 20: 0, 30: 0, 45: 0, 60: 0, 120: 0, 300: 0, 600: 0, 1800: 0}
-	var n uint64
-	var sum float64
 	for _, r := range s.Sorted() {
-		if !r.Recovered.IsZero() {
-			d := r.Recovered.Sub(r.LastHeard).Seconds()
-			n++
-			sum += d
-			for le := range buckets {
-				if d <= le {
-					buckets[le]++
-				}
-			}
-		}
 		if r.Status == evacuate.StatusClosed {
-			outcomes[r.Outcome]++
 			continue
 		}
 		m.gauge(ch, "recovery_open", 1, string(r.Host), string(step(r)))
@@ -147,23 +181,16 @@ func (m *Metrics) recoveries(ch chan<- prometheus.Metric, s *evacuate.State, clo
 				closed[r.Hold.Gate] = true
 			}
 		}
-		left := map[string]int{}
-		for _, e := range r.Evacuations {
-			if e.State == evacuate.EvacSkipped {
-				left["left"]++
-			}
-			if e.State == evacuate.EvacFailed {
-				left["failing"]++
-			}
-		}
-		for why, k := range left {
-			m.gauge(ch, "instances_not_moved", float64(k), string(r.Host), why)
-		}
+		n := r.Count()
+		m.left(ch, r.Host, "left", n[evacuate.EvacSkipped])
+		m.left(ch, r.Host, "failing", n[evacuate.EvacFailed])
 	}
-	for o, k := range outcomes {
-		m.gauge(ch, "recoveries_total", float64(k), o)
+}
+
+func (m *Metrics) left(ch chan<- prometheus.Metric, host nova.HostName, why string, n int) {
+	if n > 0 {
+		m.gauge(ch, "instances_not_moved", float64(n), string(host), why)
 	}
-	ch <- prometheus.MustNewConstHistogram(m.d["recovery_duration_seconds"], n, sum, buckets)
 }
 
 // heldBy is a word of few: the gate, or the step.
@@ -174,16 +201,21 @@ func heldBy(h *evacuate.Hold) string {
 	return "step-" + string(h.Step)
 }
 
-// step is the first one that is not done yet.
+// step is the first one that is not done yet. Disable runs beside fence, and a
+// host that came on by itself needs no power-on.
 func step(r *evacuate.Recovery) evacuate.Step {
-	if r.Status == evacuate.StatusRecovered {
+	begun := func(s evacuate.Step) bool { return r.Steps[s] != nil && !r.Done(s) }
+	switch {
+	case begun(evacuate.StepCancel):
+		return evacuate.StepCancel
+	case r.Status == evacuate.StatusRecovered:
 		return evacuate.StepReport
+	case begun(evacuate.StepUnforce):
+		return evacuate.StepUnforce
 	}
 	for _, s := range evacuate.Steps {
-		if s == evacuate.StepDisable || (r.Status == evacuate.StatusOpen && s == evacuate.StepPowerOn) {
-			continue
-		}
-		if !r.Done(s) {
+		skip := s == evacuate.StepDisable || s == evacuate.StepPowerOn && (r.Status == evacuate.StatusOpen || r.Done(evacuate.StepUnforce))
+		if !skip && !r.Done(s) {
 			return s
 		}
 	}
