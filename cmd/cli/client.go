@@ -65,11 +65,11 @@ func newClient(base, tokenFile, ca string) (*client, error) {
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, codeError{ExitUsage, fmt.Errorf("read the CA: %w", err)}
+			return nil, usage("read the CA: %w", err)
 		}
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, codeError{ExitUsage, fmt.Errorf("%s holds no certificate", ca)}
+			return nil, usage("%s holds no certificate", ca)
 		}
 		c.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 	}
@@ -117,7 +117,14 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	return json.NewDecoder(resp.Body).Decode(into)
+	return c.decode(resp, into)
+}
+
+func (c *client) decode(resp *http.Response, into any) error {
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("%s does not answer as a controller's API (--api): %w", c.base, err)
+	}
+	return nil
 }
 
 func (c *client) text(ctx context.Context, path string) (string, error) {
@@ -147,14 +154,58 @@ func (c *client) command(ctx context.Context, q api.Command) (string, error) {
 	var a struct {
 		Text string `json:"text"`
 	}
-	return a.Text, json.NewDecoder(resp.Body).Decode(&a)
+	if err := c.decode(resp, &a); err != nil {
+		return "", err
+	}
+	return a.Text, nil
 }
 
-// follow calls f for each event until ctx ends.
-func (c *client) follow(ctx context.Context, f func([]byte) error) error {
+const (
+	reconnect = time.Second
+	// attempts is how often in a row a broken stream is asked for again: an
+	// election takes seconds.
+	attempts = 60
+)
+
+// follow calls f for each event until ctx ends. A stream that breaks, as it
+// does when leadership changes, is asked for again; it begins with the past.
+func (c *client) follow(ctx context.Context, notes io.Writer, f func([]byte) error) error {
+	began := false
+	for failed := 0; ; {
+		heard, err := c.stream(ctx, f)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case heard && err == nil:
+			began, failed = true, 0
+		default:
+			failed++
+		}
+		if stop, ok := errors.AsType[stopped](err); ok {
+			return stop.error
+		}
+		if !began || failed >= attempts {
+			return err
+		}
+		if failed <= 1 {
+			fmt.Fprintln(notes, "lifeboat: the stream ended; asking for it again")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(reconnect):
+		}
+	}
+}
+
+// stopped is an error of whoever takes the events: no new stream mends it.
+type stopped struct{ error }
+
+// stream reads one stream to its end and says whether there was one.
+func (c *client) stream(ctx context.Context, f func([]byte) error) (bool, error) {
 	resp, err := c.request(ctx, http.MethodGet, "/v1/events", "text/event-stream", nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer resp.Body.Close()
 	sc := bufio.NewScanner(resp.Body)
@@ -162,12 +213,9 @@ func (c *client) follow(ctx context.Context, f func([]byte) error) error {
 	for sc.Scan() {
 		if data, ok := bytes.CutPrefix(sc.Bytes(), []byte("data: ")); ok {
 			if err := f(data); err != nil {
-				return err
+				return true, stopped{err}
 			}
 		}
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return sc.Err()
+	return true, nil // however it ended, there will be another
 }

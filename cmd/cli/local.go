@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -19,6 +18,12 @@ import (
 func (s *shell) enroll() *cobra.Command {
 	var file, controller, tokenFile string
 	c := cmd("enroll", "enrol this compute host with a one-time token", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		if s.hooks.Enrol == nil {
+			return absent("enrolment")
+		}
+		if tokenFile == "" {
+			return usage("no enrolment token: give --enrol-token-file, with what `lifeboat token create` printed")
+		}
 		cfg, err := config.LoadAgent(file)
 		if err != nil {
 			return err
@@ -33,22 +38,24 @@ func (s *shell) enroll() *cobra.Command {
 		if err := s.hooks.Enrol(ctx, cfg, controller, strings.TrimSpace(secret.Reveal())); err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out, "%s is enrolled; start lifeboat-agent\n", cfg.Host)
-		return nil
+		return s.say(cfg.Host + " is enrolled; start lifeboat-agent")
 	})
 	c.Flags().StringVar(&file, "config", "/etc/lifeboat/agent.yaml", "the agent's configuration")
 	c.Flags().StringVar(&controller, "controller", "", "peer address of a controller (default: the first of the configuration)")
 	c.Flags().StringVar(&tokenFile, "enrol-token-file", "", "file with the token of `lifeboat token create`")
 	c.PreRun = func(cc *cobra.Command, _ []string) {
-		if tokenFile == "" {
-			tokenFile = s.tokenFile // --token-file is taken for the enrolment token here
+		// A --token-file given here is the enrolment token; one of the
+		// environment is the API's, and goes nowhere else.
+		if f := cc.Flags().Lookup("token-file"); tokenFile == "" && f != nil && f.Changed {
+			tokenFile = s.tokenFile
 		}
 	}
 	return c
 }
 
+func absent(what string) error { return fmt.Errorf("this build has no %s", what) }
+
 func (s *shell) caCmd() *cobra.Command {
-	t := &cobra.Command{Use: "ca", Short: "a CA for the controllers, where the site has none"}
 	var cluster string
 	initCA := cmd("init DIR", "make ca.crt and ca.key", cobra.ExactArgs(1), func(_ context.Context, a []string) error {
 		i, err := identity.InitCA(a[0], cluster, s.hooks.Now())
@@ -75,8 +82,7 @@ func (s *shell) caCmd() *cobra.Command {
 	issue.Flags().StringSliceVar(&addresses, "address", nil, "its addresses and names")
 	issue.Flags().IntVar(&days, "days", 825, "validity")
 	_ = issue.MarkFlagRequired("id")
-	t.AddCommand(initCA, issue)
-	return t
+	return group("ca", "a CA for the controllers, where the site has none", initCA, issue)
 }
 
 func (s *shell) ringKey() *cobra.Command {
@@ -89,25 +95,18 @@ func (s *shell) ringKey() *cobra.Command {
 			fmt.Fprint(s.out, key)
 			return nil
 		}
-		f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return codeError{ExitRefused, fmt.Errorf("write the key: %w", err)}
-		}
-		defer f.Close()
-		_, err = f.WriteString(key)
-		return err
+		return create(out, []byte(key))
 	})
 	c.Flags().StringVar(&out, "out", "", "write it to this new file (mode 600)")
 	return c
 }
 
 func (s *shell) configCmd() *cobra.Command {
-	t := &cobra.Command{Use: "config", Short: "check configuration files"}
 	var online bool
 	check := cmd("check FILE", "every fault of a controller's or agent's file, at once", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		data, err := os.ReadFile(a[0])
 		if err != nil {
-			return codeError{ExitUsage, err}
+			return usage("read the configuration: %w", err)
 		}
 		if !bytes.Contains(data, []byte("\ncontroller:")) && !bytes.HasPrefix(data, []byte("controller:")) {
 			if _, err := config.LoadAgent(a[0]); err != nil {
@@ -125,7 +124,7 @@ func (s *shell) configCmd() *cobra.Command {
 		}
 		if online {
 			if s.hooks.CheckOnline == nil {
-				return errors.New("no online check in this build")
+				return absent("online check")
 			}
 			if err := s.hooks.CheckOnline(ctx, cfg, s.out); err != nil {
 				return err
@@ -143,13 +142,15 @@ func (s *shell) configCmd() *cobra.Command {
 		fmt.Fprint(s.out, cfg.Effective())
 		return nil
 	})
-	t.AddCommand(check, show)
-	return t
+	return group("config", "check configuration files", check, show)
 }
 
 func (s *shell) demo() *cobra.Command {
 	var keep bool
 	c := cmd("demo", "a whole site in one process: two hosts die, and you see what happens", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		if s.hooks.Demo == nil {
+			return absent("demo")
+		}
 		return s.hooks.Demo(ctx, s.out, keep)
 	})
 	c.Flags().BoolVar(&keep, "keep", false, "leave it up until Ctrl-C")

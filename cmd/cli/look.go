@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +27,7 @@ func (s *shell) status() *cobra.Command {
 			return err
 		}
 		return s.print(st, func(w io.Writer) {
-			fmt.Fprintf(w, "cluster\t%s (%s)\nleader\t%s, term %d\nvoters\t%s\nledger\t%s\nmode\t%s\n", st.Cluster, st.ClusterID, st.Leader, st.Term,
+			fmt.Fprintf(w, "cluster\t%s (%s)\nleader\t%s, term %d\nvoters\t%s\nledger\t%s\nmode\t%s\n", st.Cluster, st.ClusterID, orNone(st.Leader), st.Term,
 				strings.Join(st.Voters, ", "), map[bool]string{true: "writable", false: "NOT WRITABLE"}[st.Writable], st.Mode)
 			if st.Frozen != "" {
 				fmt.Fprintf(w, "FROZEN\t%s\n", st.Frozen)
@@ -38,6 +40,32 @@ func (s *shell) status() *cobra.Command {
 				nova += ": " + st.NovaError
 			}
 			fmt.Fprintf(w, "nova\t%s\nhosts\t%d\nversion\t%s\n", nova, st.Hosts, st.Version)
+		})
+	})
+}
+
+func orNone(id string) string {
+	if id == "" {
+		return "NONE"
+	}
+	return id
+}
+
+func (s *shell) controllersCmd() *cobra.Command {
+	return cmd("controllers", "every controller: does it vote, does it lead", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		var cs []api.Controller
+		if err := c.get(ctx, "/v1/controllers", &cs); err != nil {
+			return err
+		}
+		return s.print(cs, func(w io.Writer) {
+			fmt.Fprintln(w, "ID\tADDRESS\tVOTES\tLEADS")
+			for _, k := range cs {
+				fmt.Fprintf(w, "%s\t%s\t%t\t%t\n", k.ID, k.Address, k.Votes, k.Leads)
+			}
 		})
 	})
 }
@@ -63,7 +91,7 @@ func (s *shell) hostsCmd() *cobra.Command {
 				if h.Hold != nil {
 					why = "HELD: " + h.Hold.Reason
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%t\t%s\t%s\n", h.Host, h.Domain, h.Verdict, h.Instances, !h.PoweredOn.IsZero(), rec, why)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%t\t%s\t%s\n", h.Host, h.Domain, h.Verdict, h.Instances, h.Fenceable, rec, why)
 			}
 		})
 	})
@@ -76,7 +104,7 @@ func (s *shell) host() *cobra.Command {
 			return err
 		}
 		var h api.Host
-		if err := c.get(ctx, "/v1/hosts/"+a[0], &h); err != nil {
+		if err := c.get(ctx, "/v1/hosts/"+url.PathEscape(a[0]), &h); err != nil {
 			return err
 		}
 		s.output = "json"
@@ -105,13 +133,13 @@ func (s *shell) page(ctx context.Context, path string, into any) error {
 
 func (s *shell) explain() *cobra.Command {
 	return cmd("explain HOST", "evidence, gates and answers: why is something done or not", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
-		return s.page(ctx, "/v1/hosts/"+a[0]+"/explain", &evacuate.Explanation{})
+		return s.page(ctx, "/v1/hosts/"+url.PathEscape(a[0])+"/explain", &evacuate.Explanation{})
 	})
 }
 
 func (s *shell) recovery() *cobra.Command {
 	return cmd("recovery ID", "one recovery's timeline", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
-		return s.page(ctx, "/v1/recoveries/"+a[0], &evacuate.Recovery{})
+		return s.page(ctx, "/v1/recoveries/"+url.PathEscape(a[0]), &evacuate.Recovery{})
 	})
 }
 
@@ -136,7 +164,7 @@ func (s *shell) recoveries() *cobra.Command {
 				if r.Outcome != "" {
 					status += " (" + r.Outcome + ")"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.Host, status, r.Opened.Format(time.DateTime), r.Count()[evacuate.EvacDone], len(r.Evacuations), held)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.Host, status, r.Opened.Local().Format(time.DateTime), r.Count()[evacuate.EvacDone], len(r.Evacuations), held)
 			}
 		})
 	})
@@ -170,16 +198,21 @@ func (s *shell) events() *cobra.Command {
 		if !follow {
 			return s.past(ctx, cl)
 		}
-		return cl.follow(ctx, func(data []byte) error {
+		told := map[api.Happening]bool{}
+		return cl.follow(ctx, s.err, func(data []byte) error {
+			var h api.Happening
+			if err := json.Unmarshal(data, &h); err != nil {
+				return fmt.Errorf("event not understood: %w", err)
+			}
+			if h.At = h.At.UTC(); told[h] {
+				return nil // of before the stream broke
+			}
+			told[h] = true
 			if s.output == "json" {
 				_, err := fmt.Fprintf(s.out, "%s\n", data)
 				return err
 			}
-			var h api.Happening
-			if err := json.Unmarshal(data, &h); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(s.out, "%s  %-10s %-6s %s\n", h.At.Format("15:04:05.000"), h.Host, h.Recovery, h.Text)
+			_, err := fmt.Fprintf(s.out, "%s  %-10s %-6s %s\n", h.At.Local().Format("15:04:05.000"), h.Host, h.Recovery, h.Text)
 			return err
 		})
 	})
@@ -192,11 +225,16 @@ func (s *shell) past(ctx context.Context, cl *client) error {
 	if err := cl.get(ctx, "/v1/recoveries", &rs); err != nil {
 		return err
 	}
-	return s.print(rs, func(w io.Writer) {
-		for _, r := range rs {
-			for _, e := range r.Timeline {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.At.Format("15:04:05.000"), r.Host, r.ID, e.Text)
-			}
+	hs := []api.Happening{}
+	for _, r := range rs {
+		for _, e := range r.Timeline {
+			hs = append(hs, api.Happening{At: e.At, Host: r.Host, Recovery: r.ID, By: e.By, Text: e.Text})
+		}
+	}
+	slices.SortStableFunc(hs, func(a, b api.Happening) int { return a.At.Compare(b.At) })
+	return s.print(hs, func(w io.Writer) {
+		for _, h := range hs {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", h.At.Local().Format(time.DateTime), h.Host, h.Recovery, h.Text)
 		}
 	})
 }

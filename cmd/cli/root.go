@@ -1,5 +1,7 @@
 // Package cli is the operator's shell: it asks a controller's API, prints tables
-// for people and JSON for programs, and makes files (CA, keys) on this machine.
+// for people and JSON for programs, and makes files (CA, keys, snapshots) on this
+// machine. It replaces no file, and never talks to a host, a BMC or Nova itself:
+// what does so comes in as a hook.
 package cli
 
 import (
@@ -8,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"strings"
@@ -33,7 +36,7 @@ type shell struct {
 	hooks              Hooks
 	api, tokenFile, ca string
 	output             string
-	out                io.Writer
+	out, err           io.Writer
 }
 
 // Root makes the command tree.
@@ -42,15 +45,23 @@ func Root(h Hooks) *cobra.Command {
 	root := &cobra.Command{
 		Use: "lifeboat", Short: "See and steer Lifeboat, the recovery of dead OpenStack compute hosts",
 		SilenceUsage: true, SilenceErrors: true,
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) { s.out = cmd.OutOrStdout() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			s.out, s.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if s.output != "table" && s.output != "json" {
+				return usage("-o %s: say table or json", s.output)
+			}
+			return nil
+		},
+		Args: noSuch, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return codeError{ExitUsage, err} })
 	f := root.PersistentFlags()
 	f.StringVar(&s.api, "api", env("LIFEBOAT_API", "http://127.0.0.1:7948"), "a controller's API (env LIFEBOAT_API)")
 	f.StringVar(&s.tokenFile, "token-file", os.Getenv("LIFEBOAT_TOKEN_FILE"), "file with the API token (env LIFEBOAT_TOKEN_FILE)")
 	f.StringVar(&s.ca, "ca", os.Getenv("LIFEBOAT_CA"), "CA of the API's certificate (env LIFEBOAT_CA)")
 	f.StringVarP(&s.output, "output", "o", "table", "table or json")
 	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
-		s.maintenance(), s.freeze(), s.arm(), s.returnCmd(), s.token(), s.enroll(), s.removeHost(), s.controllers(), s.ledgerCmd(),
+		s.maintenance(), s.freeze(), s.arm(), s.returnCmd(), s.token(), s.enroll(), s.removeHost(), s.controllerCmd(), s.controllersCmd(), s.ledgerCmd(),
 		s.caCmd(), s.ringKey(), s.configCmd(), s.demo(), s.version())
 	return root
 }
@@ -70,17 +81,51 @@ func Run(ctx context.Context, h Hooks, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "lifeboat: "+err.Error())
+	fmt.Fprintln(root.ErrOrStderr(), "lifeboat: "+err.Error())
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
 	if e, ok := errors.AsType[codeError](err); ok {
 		return e.code
 	}
 	if _, ok := errors.AsType[config.Faults](err); ok {
 		return ExitUsage
 	}
-	if strings.HasPrefix(err.Error(), "unknown ") || strings.Contains(err.Error(), "arg(s)") || strings.Contains(err.Error(), "required flag") {
+	if errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "required flag") { // cobra has no type for it
 		return ExitUsage
 	}
 	return ExitFailed
+}
+
+func usage(format string, args ...any) error {
+	return codeError{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: noSuch, RunE: needsCommand}
+	c.AddCommand(commands...)
+	return c
+}
+
+func noSuch(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	c.SuggestionsMinimumDistance = 2
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = ": did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return usage("%s has no command %q%s", c.CommandPath(), args[0], hint)
+}
+
+// needsCommand shows the help and fails, so that no script takes it for done.
+func needsCommand(c *cobra.Command, _ []string) error {
+	c.SetOut(c.ErrOrStderr())
+	_ = c.Help()
+	return usage("%s needs a command", c.CommandPath())
 }
 
 func (s *shell) client() (*client, error) { return newClient(s.api, s.tokenFile, s.ca) }
@@ -108,5 +153,11 @@ func (s *shell) print(v any, table func(w io.Writer)) error {
 }
 
 func cmd(use, short string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: args, RunE: func(c *cobra.Command, a []string) error { return run(c.Context(), a) }}
+	checked := func(c *cobra.Command, a []string) error {
+		if err := args(c, a); err != nil {
+			return usage("%w: %s", err, c.UseLine())
+		}
+		return nil
+	}
+	return &cobra.Command{Use: use, Short: short, Args: checked, RunE: func(c *cobra.Command, a []string) error { return run(c.Context(), a) }}
 }

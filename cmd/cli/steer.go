@@ -3,12 +3,15 @@ package cli
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/evacuate/api"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -24,11 +27,16 @@ func (s *shell) do(ctx context.Context, q api.Command) error {
 	if err != nil {
 		return err
 	}
+	return s.say(text)
+}
+
+// say prints one line.
+func (s *shell) say(text string) error {
 	if s.output == "json" {
 		return s.print(map[string]string{"text": text}, nil)
 	}
-	fmt.Fprintln(s.out, text)
-	return nil
+	_, err := fmt.Fprintln(s.out, text)
+	return err
 }
 
 func onOff(word string) (bool, error) {
@@ -38,7 +46,7 @@ func onOff(word string) (bool, error) {
 	case "off":
 		return false, nil
 	}
-	return false, codeError{ExitUsage, fmt.Errorf("say on or off, not %q", word)}
+	return false, usage("say on or off, not %q", word)
 }
 
 func (s *shell) maintenance() *cobra.Command {
@@ -69,6 +77,9 @@ func (s *shell) freeze() *cobra.Command {
 
 func (s *shell) arm() *cobra.Command {
 	return cmd("arm MODE", "how far Lifeboat may go: off, observe, shadow, approve, auto", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		if _, err := evacuate.ParseMode(a[0]); err != nil {
+			return codeError{ExitUsage, err}
+		}
 		return s.do(ctx, api.Command{Verb: api.VerbArm, Word: a[0]})
 	})
 }
@@ -80,14 +91,15 @@ func (s *shell) returnCmd() *cobra.Command {
 }
 
 func (s *shell) token() *cobra.Command {
-	t := &cobra.Command{Use: "token", Short: "one-time tokens for enrolment"}
 	var valid time.Duration
 	c := cmd("create HOST", "a token with which this host may enrol once; shown once", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		if valid <= 0 {
+			return usage("--valid %s: a token is valid for some time", valid)
+		}
 		return s.do(ctx, api.Command{Verb: api.VerbToken, Host: nova.HostName(a[0]), Duration: valid})
 	})
 	c.Flags().DurationVar(&valid, "valid", time.Hour, "for how long")
-	t.AddCommand(c)
-	return t
+	return group("token", "one-time tokens for enrolment", c)
 }
 
 func (s *shell) removeHost() *cobra.Command {
@@ -96,33 +108,33 @@ func (s *shell) removeHost() *cobra.Command {
 	})
 }
 
-func (s *shell) controllers() *cobra.Command {
-	t := &cobra.Command{Use: "controller", Short: "replace a lost controller"}
-	t.AddCommand(
+func (s *shell) controllerCmd() *cobra.Command {
+	return group("controller", "replace a lost controller",
 		cmd("add ID ADDRESS", "give a running, blank controller a vote", cobra.ExactArgs(2), func(ctx context.Context, a []string) error {
 			return s.do(ctx, api.Command{Verb: api.VerbControllerAdd, Word: a[0], Address: a[1]})
 		}),
 		cmd("remove ID", "take a vote away", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 			return s.do(ctx, api.Command{Verb: api.VerbControllerRemove, Word: a[0]})
 		}))
-	return t
 }
 
 func (s *shell) ledgerCmd() *cobra.Command {
-	t := &cobra.Command{Use: "ledger", Short: "save and restore the ledger"}
 	var adopt bool
 	restore := cmd("restore FILE", "put a saved ledger in place: voids all proofs, mode observe", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		b, err := os.ReadFile(a[0])
 		if err != nil {
-			return codeError{ExitUsage, fmt.Errorf("read the snapshot: %w", err)}
+			return usage("read the snapshot: %w", err)
 		}
 		return s.do(ctx, api.Command{Verb: api.VerbRestore, Data: b, Flag: adopt})
 	})
 	restore.Flags().BoolVar(&adopt, "adopt", false, "take over the identity of another cluster that is gone for good")
-	t.AddCommand(restore, cmd("snapshot FILE", "save the ledger", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+	snapshot := cmd("snapshot FILE", "save the ledger to a new file", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		c, err := s.client()
 		if err != nil {
 			return err
+		}
+		if _, err := os.Lstat(a[0]); err == nil {
+			return codeError{ExitRefused, fmt.Errorf("%s is there already and is not replaced", a[0])}
 		}
 		text, err := c.command(ctx, api.Command{Verb: api.VerbSnapshot, By: operator()})
 		if err != nil {
@@ -132,15 +144,26 @@ func (s *shell) ledgerCmd() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("snapshot not understood: %w", err)
 		}
-		f, err := os.OpenFile(a[0], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("write the snapshot: %w", err)
+		if err := create(a[0], b); err != nil {
+			return err
 		}
-		defer f.Close()
-		if _, err := f.Write(b); err != nil {
-			return fmt.Errorf("write the snapshot: %w", err)
-		}
-		return f.Sync()
-	}))
-	return t
+		return s.say(fmt.Sprintf("%s: %d bytes", a[0], len(b)))
+	})
+	return group("ledger", "save and restore the ledger", snapshot, restore)
+}
+
+// create writes a new file for its owner alone, or none.
+func create(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return codeError{ExitRefused, fmt.Errorf("%s is there already and is not replaced", path)}
+	}
+	if err != nil {
+		return fmt.Errorf("make the file: %w", err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(path)))
+	}
+	return nil
 }
