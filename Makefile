@@ -52,7 +52,7 @@ lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
 
 bench: # the benchmarks beside the code
-	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
+	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 60m ./...
 
 fuzz: # each fuzz test for FUZZ, one after the other
 	@set -e; for package in $$($(GO) list ./...); do \

@@ -1,6 +1,10 @@
 package app
 
 import (
+	"fmt"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/evacuate/runner"
 )
@@ -19,8 +23,24 @@ func (c *Controller) newEngine() *runner.Engine {
 // two API workers, four in turn are accepted sooner than twenty at a time.
 const postLanes = 4
 
-// permits asks the state at this instant.
+// permits asks the state at this instant, and for a power-off the ears too: a
+// chain sends off again after seconds, and by then the host may have come back
+// (rule 5). A host that switched itself on inside its recovery is the exception.
 func (c *Controller) permits(a evacuate.Action) (err error) {
-	c.machine.Locked(func(s *evacuate.State) { err = s.Permits(a) })
-	return err
+	again := false
+	c.machine.Locked(func(s *evacuate.State) {
+		err = s.Permits(a)
+		if r := s.Recoveries[a.Recovery]; r != nil {
+			again = r.Refence
+		}
+	})
+	if err != nil || a.Step != evacuate.StepFence || again {
+		return err
+	}
+	var at time.Time
+	c.observer.with(func(t *detector.Table) { at, _, _ = t.LastHeard(a.Host) })
+	if age := c.clock.Now().Sub(at); age <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
+		return fmt.Errorf("%s was heard %s ago: it is not dead", a.Host, age.Round(100*time.Millisecond))
+	}
+	return nil
 }
