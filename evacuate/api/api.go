@@ -134,7 +134,7 @@ type server struct{ o Options }
 
 // routes serves what there is, and says in its own words what there is not.
 func (s *server) routes() http.Handler {
-	var metrics http.Handler = promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{})
+	metrics := promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{})
 	if s.o.MetricsNeedToken {
 		metrics = s.need(RoleRead, metrics.ServeHTTP)
 	}
