@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/config/identity"
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -105,7 +103,7 @@ func (c *controller) Command(_ context.Context, q api.Command) (string, error) {
 // shellOf serves a controller and gives a function that runs the shell on it.
 func shellOf(t *testing.T, c *controller, h Hooks) func(args ...string) (out, err string, code int) {
 	t.Helper()
-	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Role{token: api.RoleFence}, Registry: prometheus.NewRegistry(),
+	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Role{token: api.RoleFence},
 		Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)

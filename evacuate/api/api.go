@@ -113,7 +113,7 @@ type Options struct {
 	Tokens  map[string]Role // by token
 	// MetricsNeedToken asks for the role read at /metrics; otherwise it is open.
 	MetricsNeedToken bool
-	Registry         *prometheus.Registry
+	Registry         *prometheus.Registry // an empty one if nil
 	Log              *slog.Logger
 	Now              func() time.Time
 }
@@ -123,8 +123,11 @@ func New(o Options) (http.Handler, error) {
 	switch {
 	case len(o.Tokens) == 0:
 		return nil, errors.New("the API needs at least one token")
-	case o.Source == nil || o.Commander == nil || o.Registry == nil || o.Log == nil || o.Now == nil:
-		return nil, errors.New("the API needs a source, a commander, a registry, a log and a clock")
+	case o.Source == nil || o.Commander == nil || o.Log == nil || o.Now == nil:
+		return nil, errors.New("the API needs a source, a commander, a log and a clock")
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
 	}
 	s := &server{o}
 	return http.MaxBytesHandler(s.routes(), 64<<20), nil

@@ -251,7 +251,7 @@ func TestParseTokens(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*Options){
 		"no token": func(o *Options) { o.Tokens = nil }, "no source": func(o *Options) { o.Source = nil },
-		"no clock": func(o *Options) { o.Now = nil }, "no registry": func(o *Options) { o.Registry = nil },
+		"no clock": func(o *Options) { o.Now = nil }, "no log": func(o *Options) { o.Log = nil },
 	} {
 		o := options(newFake())
 		spoil(&o)
