@@ -10,7 +10,7 @@ JOBS    ?= 2
 FUZZ    ?= 60s
 
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
-BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
 .PHONY: all build test vet lint golangci rules units demo contract lab bench fuzz nightly packages clean
 

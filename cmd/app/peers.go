@@ -179,6 +179,9 @@ func (c *Controller) forward(w http.ResponseWriter, r *http.Request) bool {
 		Rewrite:       func(pr *httputil.ProxyRequest) { pr.SetURL(target) },
 		Transport:     c.channel.Client(id, address).Transport,
 		FlushInterval: 100 * time.Millisecond,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			refuse(w, http.StatusBadGateway, "the leader "+id+" does not answer: "+err.Error())
+		},
 	}
 	p.ServeHTTP(w, r)
 	return true

@@ -372,7 +372,7 @@ func firstUp(r *evacuate.Recovery) time.Time {
 
 // keep leaves everything up.
 func (r *run) keep(ctx context.Context) {
-	fmt.Fprintf(r.out, "\nThe site stays up until Ctrl-C. In another shell:\n\n  export LIFEBOAT_API=https://%s LIFEBOAT_CA=%s LIFEBOAT_TOKEN_FILE=%s\n  lifeboat status; lifeboat hosts; lifeboat explain cmp07\n\n", r.api(1), r.path("pki/ca.crt"), r.path("api.token"))
+	fmt.Fprintf(r.out, "\nThe site stays up until Ctrl-C. In another shell:\n\n  export LIFEBOAT_API=http://%s LIFEBOAT_TOKEN_FILE=%s\n  lifeboat status; lifeboat hosts; lifeboat explain cmp07\n\n", r.api(1), r.path("api.token"))
 	<-ctx.Done()
 }
 

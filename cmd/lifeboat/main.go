@@ -14,13 +14,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 )
 
-// version is set by the build.
-var version string
-
 func main() {
-	if version != "" {
-		app.Version = version
-	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Hooks{
 		Version:     app.Version,
