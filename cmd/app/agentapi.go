@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"net/http"
@@ -76,15 +77,14 @@ func (c *Controller) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := c.clock.Now()
-	// A follower may hear of the token a moment after the leader gave it out.
-	good := c.tokenGood(q, now)
-	for range 20 {
-		if good || c.clock.Sleep(r.Context(), 100*time.Millisecond) != nil {
-			break
-		}
-		good = c.tokenGood(q, now)
+	// A controller that has just started may not be in the ledger yet, and an agent
+	// that knows of none could never come back: its token stays good.
+	if !c.soon(r.Context(), 10*time.Second, func() bool { return len(c.roster().Controllers) > 0 }) {
+		refuse(w, http.StatusServiceUnavailable, "no controller has joined the ledger yet: try again in a few seconds")
+		return
 	}
-	if !good {
+	// A follower may hear of the token a moment after the leader gave it out.
+	if !c.soon(r.Context(), 2*time.Second, func() bool { return c.tokenGood(q, now) }) {
 		refuse(w, http.StatusForbidden, "the token is unknown, used, expired or for another host: make a new one with `lifeboat token create "+string(q.Host)+"`")
 		return
 	}
@@ -101,6 +101,18 @@ func (c *Controller) enrol(w http.ResponseWriter, r *http.Request) {
 	}
 	c.log.Info("host enrolled", "host", q.Host, "key", identity.KeyID(pub))
 	reply(w, enrolAnswer{ClusterID: c.ledger.ClusterID(), RingKey: c.ringKey, CA: ca, Roster: c.roster()})
+}
+
+// soon waits for condition, at most within.
+func (c *Controller) soon(ctx context.Context, within time.Duration, condition func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for !condition() {
+		if c.clock.Sleep(ctx, 100*time.Millisecond) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Controller) tokenGood(q enrolRequest, now time.Time) (good bool) {

@@ -45,7 +45,7 @@ func Enrol(ctx context.Context, cfg *config.Agent, controller, token string) err
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var ans enrolAnswer
 	if err := postJSON(ctx, cl, "https://"+controller+pathEnrol, body, &ans); err != nil {

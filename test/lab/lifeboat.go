@@ -2,8 +2,10 @@ package lab
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,18 +56,30 @@ func Hosts() map[string]HostStatus {
 	return all
 }
 
-// AllHealthy waits until all six hosts are healthy, fenceable and in service.
+// AllHealthy waits until all six hosts are healthy, fenceable and in service, and says
+// which of them is not when it gives up.
 func AllHealthy(t testing.TB) {
 	t.Helper()
-	Wait(t, "six healthy, fenceable hosts", 150*time.Second, func() bool {
-		n := 0
-		for _, h := range Hosts() {
-			if h.Verdict == "Healthy" && !h.PoweredOn.IsZero() && h.Recovery == "" {
-				n++
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		hosts := Hosts()
+		var ill []string
+		for _, name := range slices.Sorted(maps.Keys(hosts)) {
+			if h := hosts[name]; h.Verdict != "Healthy" || h.PoweredOn.IsZero() || h.Recovery != "" {
+				ill = append(ill, name)
 			}
 		}
-		return n == 6
-	})
+		if len(hosts) == 6 && len(ill) == 0 {
+			return
+		}
+		if time.Since(began) > 150*time.Second {
+			var why []string
+			for _, name := range ill {
+				why = append(why, Explain(t, name))
+			}
+			t.Fatalf("after 150 s only %d of %d hosts are healthy and fenceable, not %v:\n%s",
+				len(hosts)-len(ill), len(hosts), ill, strings.Join(why, "\n"))
+		}
+	}
 }
 
 // Known waits until Lifeboat knows of all instances on a host, at least n: those of
