@@ -49,9 +49,14 @@ def start(uuid, host):
             os.ftruncate(fd, 0)
             os.pwrite(fd, host.encode(), 0)
         # the lock is the open file's, and the child inherits that
-        return subprocess.Popen([name(uuid, host), "infinity"], executable="/usr/bin/sleep", pass_fds=(fd,),
-                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                start_new_session=True)
+        guest = subprocess.Popen([name(uuid, host), "infinity"], executable="/usr/bin/sleep", pass_fds=(fd,),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 start_new_session=True)
+        # exec closes what Popen waits for a moment before the kernel shows the new name
+        until = time.monotonic() + 2
+        while not running(guest.pid, uuid, host) and time.monotonic() < until:
+            time.sleep(0.001)
+        return guest
     finally:
         os.close(fd)
 
