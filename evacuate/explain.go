@@ -98,17 +98,26 @@ func (x Explanation) Text() string {
 	if len(x.Answers) > 0 {
 		fmt.Fprintf(&b, "\nGates at %s\n", x.Point)
 		for _, a := range x.Answers {
-			word := "pass"
-			if !a.Pass {
-				word = "HOLD"
-			}
-			fmt.Fprintf(&b, "  %-4s  %-14s %s\n", word, a.Gate, a.Reason)
+			fmt.Fprintf(&b, "  %-4s  %-14s %s\n", a.word(), a.Gate, a.Reason)
 		}
 	}
 	if x.Recovery != nil {
 		b.WriteString("\n" + x.Recovery.Text())
 	}
 	return b.String()
+}
+
+// word is an answer in at most four letters, for a column.
+func (a Answer) word() string {
+	switch {
+	case !a.Pass:
+		return "HOLD"
+	case a.Standing == Warns:
+		return "warn"
+	case a.Standing == NotConfigured:
+		return "none"
+	}
+	return "pass"
 }
 
 func ago(d time.Duration) string { return round(d).String() }

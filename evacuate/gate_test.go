@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,59 +32,98 @@ func question6(t *testing.T) question {
 	return question{host: "cmp1", recovery: s.Recoveries["r1"], state: s, world: w, policy: DefaultPolicy()}
 }
 
-// holds lists, for each gate, what closes it.
-var holds = []struct {
+// Cases of a gate: what it asks for is not so, is not known, or was never
+// configured.
+const (
+	notMet  = "not met"
+	missing = "input missing"
+	unset   = "not configured"
+)
+
+// spoilt is one way to spoil a world for one gate.
+type spoilt struct {
 	gate  GateName
+	kind  string // notMet, missing or unset
 	name  string
 	spoil func(q *question)
 	words string
-}{
-	{GateLeader, "not the leader", func(q *question) { q.world.Leader.Is = false }, "not the leader"},
-	{GateLeader, "standing missing", func(q *question) { q.world.Leader = Leadership{Writable: true} }, "not the leader"},
-	{GateLedger, "no quorum", func(q *question) { q.world.Leader.Writable = false }, "no quorum"},
-	{GateFreeze, "frozen by an operator", func(q *question) { q.state.Frozen, q.state.FrozenBy = true, "ann" }, "frozen by ann"},
-	{GateFreeze, "frozen by a file", func(q *question) { q.world.Frozen = "maintenance window" }, "local file"},
-	{GateArmed, "observe", func(q *question) { q.state.Mode = ModeObserve }, "mode is observe"},
-	{GateArmed, "shadow", func(q *question) { q.state.Mode = ModeShadow }, "only auto acts"},
-	{GateArmed, "approve", func(q *question) { q.state.Mode = ModeApprove }, "only auto acts"},
-	{GateArmed, "mode missing", func(q *question) { q.state.Mode = "" }, "only auto acts"},
-	{GateMaintenance, "in maintenance", func(q *question) { q.state.Hosts["cmp1"].Maintenance = true }, "in maintenance"},
-	{GateVerdict, "verdict missing", func(q *question) { delete(q.world.Verdicts, "cmp1") }, "no verdict yet"},
-	{GateVerdict, "unmanageable", func(q *question) { q.verdict("cmp1", detector.Unmanageable) }, "Unmanageable"},
-	{GateFresh, "evidence old", func(q *question) {
+}
+
+// holds lists, for each gate, what closes it.
+var holds = []spoilt{
+	{GateLeader, notMet, "not the leader", func(q *question) { q.world.Leader.Is = false }, "not the leader"},
+	{GateLeader, missing, "standing missing", func(q *question) { q.world.Leader = Leadership{Writable: true} }, "not the leader"},
+	{GateLeader, missing, "start missing", func(q *question) { q.world.Leader.Since = time.Time{} }, "since when"},
+	{GateLedger, missing, "standing missing", func(q *question) { q.world.Leader = Leadership{Is: true} }, "no quorum"},
+	{GateLedger, notMet, "no quorum", func(q *question) { q.world.Leader.Writable = false }, "no quorum"},
+	{GateFreeze, notMet, "frozen by an operator", func(q *question) { q.state.Frozen, q.state.FrozenBy = true, "ann" }, "frozen by ann"},
+	{GateFreeze, notMet, "frozen by a file", func(q *question) { q.world.Frozen = "maintenance window" }, "local file"},
+	{GateFreeze, missing, "the file cannot be read", func(q *question) { q.world.Frozen = "the file freeze cannot be read" }, "cannot be read"},
+	{GateArmed, notMet, "observe", func(q *question) { q.state.Mode = ModeObserve }, "mode is observe"},
+	{GateArmed, notMet, "shadow", func(q *question) { q.state.Mode = ModeShadow }, "only auto acts"},
+	{GateArmed, notMet, "approve", func(q *question) { q.state.Mode = ModeApprove }, "only auto acts"},
+	{GateArmed, missing, "mode missing", func(q *question) { q.state.Mode = "" }, "only auto acts"},
+	{GateMaintenance, notMet, "in maintenance", func(q *question) { q.state.Hosts["cmp1"].Maintenance = true }, "in maintenance"},
+	{GateMaintenance, missing, "host unknown", func(q *question) { delete(q.state.Hosts, "cmp1") }, "does not know"},
+	{GateMaintenance, notMet, "Masakari has it", func(q *question) { q.service("cmp1", "Masakari detected host failed.") }, "another evacuator"},
+	{GateMaintenance, notMet, "Instance HA has it", func(q *question) { q.service("cmp1", "instanceha evacuation: 2026-11-21T06:00:00") }, "another evacuator"},
+	{GateVerdict, missing, "verdict missing", func(q *question) { delete(q.world.Verdicts, "cmp1") }, "no verdict yet"},
+	{GateVerdict, notMet, "unmanageable", func(q *question) { q.verdict("cmp1", detector.Unmanageable) }, "Unmanageable"},
+	{GateFresh, notMet, "evidence old", func(q *question) {
 		v := q.world.Verdicts["cmp1"]
 		v.At = q.world.Now.Add(-4 * time.Second)
 		q.world.Verdicts["cmp1"] = v
 	}, "4s old"},
-	{GateFresh, "evidence missing", func(q *question) { delete(q.world.Verdicts, "cmp1") }, "no evidence"},
-	{GateControlPlane, "Nova never reached", func(q *question) { q.world.Nova.At = time.Time{} }, "not been reached"},
-	{GateControlPlane, "Nova silent", func(q *question) { q.world.Nova.At = q.world.Now.Add(-time.Minute) }, "not answered for 1m0s"},
-	{GateControlPlane, "controllers silent", func(q *question) { q.world.Network.Fresh = 1 }, "1 of 3 controllers"},
-	{GateControlPlane, "most hosts unheard", func(q *question) { q.world.Network.Heard = 2 }, "2 of 6 hosts are heard"},
-	{GateControlPlane, "no conductor", func(q *question) { q.world.Nova.Conductors = 0 }, "0 conductors"},
-	{GateControlPlane, "no scheduler", func(q *question) { q.world.Nova.Schedulers = 0 }, "0 schedulers"},
-	{GateStorm, "another is dead", func(q *question) { q.verdict("cmp2", detector.Dead) }, "2 hosts are dead"},
-	{GateStorm, "another is suspect", func(q *question) { q.verdict("cmp2", detector.Suspect) }, "2 hosts are dead"},
-	{GateStorm, "another was just fenced", func(q *question) {
+	{GateFresh, notMet, "evidence of the future", func(q *question) { q.world.Now = q.world.Now.Add(-time.Second) }, "set back"},
+	{GateFresh, missing, "evidence missing", func(q *question) { delete(q.world.Verdicts, "cmp1") }, "no evidence"},
+	{GateControlPlane, missing, "Nova never reached", func(q *question) { q.world.Nova.At = time.Time{} }, "not been reached"},
+	{GateControlPlane, notMet, "Nova silent", func(q *question) { q.world.Nova.At = q.world.Now.Add(-time.Minute) }, "not answered for 1m0s"},
+	{GateControlPlane, notMet, "Nova's answer of the future", func(q *question) { q.world.Nova.At = q.world.Now.Add(time.Second) }, "set back"},
+	{GateControlPlane, missing, "no host ever heard", func(q *question) { q.world.Network.Known, q.world.Network.Heard = 0, 0 }, "no host was ever heard"},
+	{GateControlPlane, notMet, "controllers silent", func(q *question) { q.world.Network.Fresh = 1 }, "1 of 3 controllers"},
+	{GateControlPlane, notMet, "most hosts unheard", func(q *question) { q.world.Network.Heard = 2 }, "2 of 6 hosts are heard"},
+	{GateControlPlane, notMet, "no conductor", func(q *question) { q.world.Nova.Conductors = 0 }, "0 conductors"},
+	{GateControlPlane, notMet, "no scheduler", func(q *question) { q.world.Nova.Schedulers = 0 }, "0 schedulers"},
+	{GateControlPlane, notMet, "nowhere to go", func(q *question) {
+		for h, s := range q.world.Nova.Services {
+			s.Disabled = h != "cmp1"
+			q.world.Nova.Services[h] = s
+		}
+	}, "nowhere to go"},
+	{GateControlPlane, notMet, "only a suspect to go to", func(q *question) {
+		for h, s := range q.world.Nova.Services {
+			s.Disabled = h != "cmp2"
+			q.world.Nova.Services[h] = s
+		}
+		q.verdict("cmp2", detector.Suspect) // Nova calls it up for a minute yet
+	}, "nowhere to go"},
+	{GateStorm, notMet, "another is dead", func(q *question) { q.verdict("cmp2", detector.Dead) }, "2 hosts are dead"},
+	{GateStorm, notMet, "another is suspect", func(q *question) { q.verdict("cmp2", detector.Suspect) }, "2 hosts are dead"},
+	{GateStorm, notMet, "another was just fenced", func(q *question) {
 		q.state.Recoveries["r0"] = &Recovery{ID: "r0", Host: "cmp2", Status: StatusClosed, Proof: proofOf("cmp2", "b1")}
 	}, "2 hosts are dead"},
-	{GateProtected, "nothing on it", func(q *question) { q.world.Servers = nil }, "nothing to save"},
-	{GateProtected, "unknown to Nova", func(q *question) { delete(q.world.Nova.Services, "cmp1") }, "knows no nova-compute"},
-	{GateFenceable, "nothing configured", func(q *question) { delete(q.world.Fencing, "cmp1") }, "no fencing method"},
-	{GateFenceable, "refused", func(q *question) {
+	{GateStorm, missing, "a host not judged", func(q *question) { delete(q.world.Verdicts, "cmp2") }, "2 hosts are dead"},
+	{GateProtected, notMet, "nothing on it", func(q *question) { q.world.Servers = nil }, "nothing to save"},
+	{GateProtected, missing, "unknown to Nova", func(q *question) { delete(q.world.Nova.Services, "cmp1") }, "knows no nova-compute"},
+	{GateFenceable, unset, "nothing configured", func(q *question) { delete(q.world.Fencing, "cmp1") }, "no fencing method"},
+	{GateFenceable, notMet, "refused", func(q *question) {
 		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, Refused: "a controller's BMC"}
 	}, "a controller's BMC"},
-	{GateFenceable, "never read on", func(q *question) { q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}} }, "never read on"},
-	{GateFenceable, "read on too long ago", func(q *question) {
+	{GateFenceable, missing, "never read on", func(q *question) { q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}} }, "never read on"},
+	{GateFenceable, notMet, "read on in the future", func(q *question) {
+		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, PoweredOn: q.world.Now.Add(time.Hour)}
+	}, "in the future"},
+	{GateFenceable, notMet, "read on too long ago", func(q *question) {
 		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, PoweredOn: q.world.Now.Add(-25 * time.Hour)}
 	}, "25h0m0s ago"},
-	{GateConcurrency, "two under way", func(q *question) {
+	{GateConcurrency, missing, "no limit", func(q *question) { q.policy.Concurrency = 0 }, "0 allowed"},
+	{GateConcurrency, notMet, "two under way", func(q *question) {
 		q.policy.Concurrency = 1
 	}, "1 recoveries are under way"},
-	{GateProof, "no recovery", func(q *question) { q.recovery = nil }, "no recovery"},
-	{GateProof, "no proof", func(q *question) { q.recovery.Proof = nil }, "no proof"},
-	{GateProof, "void", func(q *question) { q.recovery.Void = "heard" }, "void: heard"},
-	{GateProof, "of another boot", func(q *question) { q.recovery.Boot = "b2" }, "no proof"},
+	{GateProof, missing, "no recovery", func(q *question) { q.recovery = nil }, "no recovery"},
+	{GateProof, notMet, "no proof", func(q *question) { q.recovery.Proof = nil }, "no proof"},
+	{GateProof, notMet, "void", func(q *question) { q.recovery.Void = "heard" }, "void: heard"},
+	{GateProof, notMet, "of another boot", func(q *question) { q.recovery.Boot = "b2" }, "no proof"},
 }
 
 func (q *question) verdict(h nova.HostName, s detector.State) {
@@ -94,54 +134,106 @@ func (q *question) ask(p Point) []Answer {
 	return Ask(p, q.host, q.recovery, q.state, q.world, q.policy)
 }
 
-// points is the table of docs/safety.md: at which points a gate is asked.
-var points = map[GateName][]Point{
-	GateLeader: {AtDecide, AtPowerOff, AtEvacuate}, GateLedger: {AtDecide, AtPowerOff, AtEvacuate},
-	GateFreeze: {AtDecide, AtPowerOff, AtEvacuate}, GateArmed: {AtDecide, AtPowerOff}, GateMaintenance: {AtDecide, AtPowerOff},
-	GateVerdict: {AtDecide, AtPowerOff}, GateFresh: {AtDecide, AtPowerOff}, GateControlPlane: {AtDecide, AtPowerOff, AtEvacuate},
-	GateStorm: {AtDecide, AtPowerOff}, GateProtected: {AtDecide}, GateFenceable: {AtDecide, AtPowerOff}, GateConcurrency: {AtDecide},
-	GateProof: {AtEvacuate},
+func (q *question) service(h nova.HostName, reason string) {
+	s := q.world.Nova.Services[h]
+	s.Disabled, s.DisabledReason = true, reason
+	q.world.Nova.Services[h] = s
 }
 
 // TestGates spoils one thing at a time: exactly the gate that is about it
-// closes, at exactly its points, and says why.
+// answers as the table says, at exactly its points, and says why.
 func TestGates(t *testing.T) {
-	spoilt := map[GateName]bool{}
+	seen := map[GateName]map[string]bool{}
 	for _, tt := range holds {
-		spoilt[tt.gate] = true
-		for _, p := range []Point{AtDecide, AtPowerOff, AtEvacuate} {
-			t.Run(fmt.Sprintf("%s/%s/%s", tt.gate, tt.name, p), func(t *testing.T) {
-				q := question6(t)
-				tt.spoil(&q)
-				i := slices.IndexFunc(q.ask(p), func(a Answer) bool { return a.Gate == tt.gate })
-				if asked := slices.Contains(points[tt.gate], p); !asked {
-					if i >= 0 {
-						t.Fatalf("asked at %s", p)
-					}
-					return
-				} else if i < 0 {
-					t.Fatalf("not asked at %s", p)
-				}
-				a := q.ask(p)[i]
-				if a.Pass || !strings.Contains(a.Reason, tt.words) {
-					t.Errorf("pass %t: %q, want it closed with %q", a.Pass, a.Reason, tt.words)
-				}
-			})
+		if seen[tt.gate] == nil {
+			seen[tt.gate] = map[string]bool{}
+		}
+		seen[tt.gate][tt.kind] = true
+		for _, p := range Points {
+			t.Run(fmt.Sprintf("%s/%s/%s/%s", tt.gate, tt.kind, tt.name, p), func(t *testing.T) { tt.test(t, p) })
 		}
 	}
 	for _, g := range gates {
-		if !spoilt[g.name] {
-			t.Errorf("nothing closes gate %s here", g.name)
+		want := map[string]bool{notMet: true, missing: g.missing != "", unset: g.unset != ""}
+		for kind, need := range want {
+			if need && !seen[g.name][kind] {
+				t.Errorf("gate %s: no case %q here", g.name, kind)
+			}
 		}
-		if !slices.Equal(g.at, points[g.name]) {
-			t.Errorf("gate %s is asked at %v, the table says %v", g.name, g.at, points[g.name])
+	}
+}
+
+func (tt spoilt) test(t *testing.T, p Point) {
+	i := slices.IndexFunc(gates, func(g gate) bool { return g.name == tt.gate })
+	row := gates[i]
+	want := map[string]Standing{notMet: Held, missing: row.missing, unset: row.unset}[tt.kind]
+	q := question6(t)
+	find := func() (Answer, bool) {
+		answers := q.ask(p)
+		i := slices.IndexFunc(answers, func(a Answer) bool { return a.Gate == tt.gate })
+		if i < 0 {
+			return Answer{}, false
 		}
+		return answers[i], true
+	}
+	before, asked := find()
+	if asked != slices.Contains(row.at, p) {
+		t.Fatalf("asked at %s: %t", p, asked)
+	}
+	if !asked {
+		return
+	}
+	if !before.Pass || before.Standing == Held || before.Reason == "" {
+		t.Errorf("closed in a world in which nothing is wrong: %+v", before)
+	}
+	tt.spoil(&q)
+	a, _ := find()
+	if a.Standing != want || a.Pass != (want != Held) || !strings.Contains(a.Reason, tt.words) {
+		t.Errorf("%s, pass %t: %q, want %s with %q", a.Standing, a.Pass, a.Reason, want, tt.words)
+	}
+}
+
+// TestGateTable holds the table of docs/decisions.md against the one in code.
+func TestGateTable(t *testing.T) {
+	b, err := os.ReadFile("../docs/decisions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(b), "\n## Gates\n")
+	if !found {
+		t.Fatal("docs/decisions.md has no section Gates")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var got []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		if name := strings.TrimPrefix(cells[0], "| "); len(cells) == len(Points)+4 && name != "gate" {
+			last := strings.TrimSuffix(cells[len(cells)-1], " |")
+			got = append(got, fmt.Sprint(name, cells[1:len(Points)+1], cells[len(cells)-2], "/", last))
+		}
+	}
+	word := func(s Standing) string {
+		if s == "" {
+			return "–"
+		}
+		return map[Standing]string{Held: "closed", Warns: "open, warns", NotConfigured: "open"}[s]
+	}
+	var want []string
+	for _, g := range gates {
+		marks := make([]string, 0, len(Points))
+		for _, p := range Points {
+			marks = append(marks, map[bool]string{true: "x", false: "–"}[slices.Contains(g.at, p)])
+		}
+		want = append(want, fmt.Sprint(string(g.name), marks, word(g.missing), "/", word(g.unset)))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the document says\n%s\nthe code\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
 // TestGatesOpen asks in a world in which nothing is wrong.
 func TestGatesOpen(t *testing.T) {
-	for _, p := range []Point{AtDecide, AtPowerOff, AtEvacuate} {
+	for _, p := range Points {
 		q := question6(t)
 		if a, closed := Closed(q.ask(p)); closed {
 			t.Errorf("at %s gate %s is closed: %s", p, a.Gate, a.Reason)
@@ -149,8 +241,8 @@ func TestGatesOpen(t *testing.T) {
 	}
 	q := question{point: AtDecide, host: "cmp1", state: NewState(), world: &World{Now: t0}, policy: DefaultPolicy()}
 	for _, a := range Ask(AtDecide, "cmp1", nil, q.state, q.world, q.policy) {
-		missing := a.Gate != GateFreeze && a.Gate != GateMaintenance && a.Gate != GateStorm && a.Gate != GateConcurrency
-		if missing && a.Pass {
+		bare := a.Gate == GateFreeze || a.Gate == GateStorm || a.Gate == GateConcurrency
+		if !bare && a.Pass {
 			t.Errorf("gate %s passes in an empty world: %s", a.Gate, a.Reason)
 		}
 	}
@@ -167,12 +259,14 @@ func TestGateDetails(t *testing.T) {
 		t.Errorf("a leader of one second may not go on after the proof: %s", a.Reason)
 	}
 	q = question6(t)
-	for h, s := range q.world.Nova.Services {
-		s.Disabled = h != "cmp1"
-		q.world.Nova.Services[h] = s
+	svc := q.world.Nova.Services["cmp1"]
+	svc.ForcedDown = true
+	q.world.Nova.Services["cmp1"] = svc
+	if a, _ := Closed(q.ask(AtDecide)); a.Gate != GateMaintenance {
+		t.Error("a host that somebody else forced down is recovered")
 	}
-	if a, _ := Closed(q.ask(AtEvacuate)); a.Gate != GateControlPlane {
-		t.Error("evacuation with nowhere to go")
+	if a, closed := Closed(q.ask(AtPowerOff)); closed {
+		t.Errorf("our own force-down closes: %s", a.Reason)
 	}
 	q = question6(t)
 	q.verdict("cmp2", detector.Dead)

@@ -1,0 +1,46 @@
+package evacuate
+
+import (
+	"fmt"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// askControlPlane: a lost network or a sick Nova looks like dead computes.
+func askControlPlane(q question) (Standing, string) {
+	n, net := q.world.Nova, q.world.Network
+	age := q.world.Now.Sub(n.At)
+	switch {
+	case n.At.IsZero():
+		return Held, "Nova has not been reached yet" + because(n.Err)
+	case age < 0:
+		return Held, "Nova's last answer is of the future: the clock was set back"
+	case age > q.policy.NovaFresh:
+		return Held, fmt.Sprintf("Nova has not answered for %s%s", round(age), because(n.Err))
+	case net.Fresh < net.Voters/2+1:
+		return Held, fmt.Sprintf("only %d of %d controllers report", net.Fresh, net.Voters)
+	case net.Known == 0:
+		return Held, "no host was ever heard"
+	case 2*net.Heard < net.Known:
+		return Held, fmt.Sprintf("only %d of %d hosts are heard: rather our own network than they", net.Heard, net.Known)
+	case n.Conductors == 0 || n.Schedulers == 0:
+		return Held, fmt.Sprintf("Nova has %d conductors and %d schedulers up: an evacuation would hang", n.Conductors, n.Schedulers)
+	}
+	if !destination(q) {
+		return Held, "no other compute is up, enabled and heard: nowhere to go"
+	}
+	return Met, fmt.Sprintf("Nova answered %s ago, %d of %d hosts heard", round(age), net.Heard, net.Known)
+}
+
+// destination says that some other compute could take the instances. Nova calls
+// a dead one up for a minute: one that we do not hear is none.
+func destination(q question) bool {
+	for host, s := range q.world.Nova.Services {
+		v := q.world.Verdicts[host].State
+		if host != q.host && s.State == nova.StateUp && !s.Disabled && v != detector.Dead && v != detector.Suspect {
+			return true
+		}
+	}
+	return false
+}

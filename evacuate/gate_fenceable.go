@@ -1,0 +1,51 @@
+package evacuate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// clockSlack is how far controllers' clocks may differ where a time that one of
+// them wrote is read by another.
+const clockSlack = 5 * time.Minute
+
+// askFenceable: a fencing that was never seen to work is found out on the day
+// it matters. Without a method nothing is fenced: not configured is closed.
+func askFenceable(q question) (Standing, string) {
+	f, ok := q.world.Fencing[q.host]
+	switch {
+	case !ok || len(f.Methods) == 0:
+		return Held, "no fencing method is configured"
+	case f.Refused != "":
+		return Held, f.Refused
+	}
+	on := f.PoweredOn
+	if h := q.state.Hosts[q.host]; h != nil && h.PoweredOn.After(on) {
+		on = h.PoweredOn
+	}
+	if on.IsZero() {
+		return Held, "its BMC has never read on while its agent was heard" + because(f.Last)
+	}
+	age := q.world.Now.Sub(on)
+	if age < -clockSlack {
+		return Held, fmt.Sprintf("its BMC's last on stands %s in the future: a controller's clock is or was wrong", round(-age))
+	}
+	if age > q.policy.Fenceable {
+		return Held, fmt.Sprintf("its BMC last read on with a living agent %s ago, %s is the limit%s", round(age), q.policy.Fenceable, because(f.Last))
+	}
+	return Met, strings.Join(f.Methods, ", then ")
+}
+
+func askConcurrency(q question) (Standing, string) {
+	n := 0
+	for _, r := range q.state.Recoveries {
+		if r.Status == StatusOpen {
+			n++
+		}
+	}
+	if n >= q.policy.Concurrency {
+		return Held, fmt.Sprintf("%d recoveries are under way, %d allowed", n, q.policy.Concurrency)
+	}
+	return Met, fmt.Sprintf("%d recoveries under way, %d allowed", n, q.policy.Concurrency)
+}
