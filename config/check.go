@@ -145,6 +145,7 @@ func (c *Controller) checkPolicy(d *decoder) {
 	p := c.Policy
 	d.oneOf("policy.mode", p.Mode, modes)
 	d.oneOf("policy.storage", p.Storage, storages)
+	c.checkMatrix(d)
 	d.oneOf("policy.power_on", p.PowerOn, []string{PowerOnOperator, PowerOnAutomatic})
 	d.between("policy.heartbeat_interval", p.HeartbeatInterval, 100*time.Millisecond, 10*time.Second)
 	if p.Missed < 2 || p.Missed > 60 {

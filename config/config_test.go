@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 )
 
@@ -106,7 +107,7 @@ func TestExamples(t *testing.T) {
 // what they call a default must be one, and no key may be forgotten there.
 func TestExamplesShowDefaults(t *testing.T) {
 	for kind, keys := range map[string][]string{
-		"controller": {"single", "advertise", "per_destination", "placement_endpoints", "probe", "log", "cipher", "insecure"},
+		"controller": {"single", "advertise", "per_destination", "placement_endpoints", "probe", "matrix", "log", "cipher", "insecure"},
 		"agent":      {"advertise", "uuid_file", "compute_process", "log"},
 	} {
 		data := string(read(t, deploy+kind+".example.yaml"))
@@ -179,6 +180,12 @@ func TestWordsOfEvacuate(t *testing.T) {
 	} {
 		if word != string(s) {
 			t.Errorf("%s here, %s there", word, s)
+		}
+	}
+	for combination, meaning := range detector.DefaultMatrix() {
+		matrix := "\n  matrix: {" + combination + ": " + string(meaning) + "}\n"
+		if err := parse("controller", "c", []byte(strings.Replace(string(read(t, deploy+"controller.example.yaml")), "\n  mode: observe\n", "\n  mode: observe"+matrix, 1))); err != nil {
+			t.Errorf("matrix %s: %v", combination, err)
 		}
 	}
 	p := evacuate.DefaultPolicy()

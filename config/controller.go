@@ -128,6 +128,9 @@ type Policy struct {
 	QuietPeriod    time.Duration `yaml:"quiet_period"`
 	HealthyDelay   time.Duration `yaml:"healthy_delay"`
 	PowerOn        string        `yaml:"power_on"`
+	// Matrix says what each combination of lost networks means: fence, repair,
+	// report or ignore. What is not given keeps its default.
+	Matrix map[string]string `yaml:"matrix,omitempty"`
 }
 
 // Storm is how many hosts may be dead before it is a question: the smaller of

@@ -1,9 +1,9 @@
 package detector
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -14,57 +14,114 @@ import (
 // Dead is the last rung.
 func Judge(v View, p Policy) Verdict {
 	j := judgement{v: v, p: p}
+	j.v.Power = slices.Clone(v.Power)
+	slices.SortStableFunc(j.v.Power, func(a, b PowerSight) int {
+		return cmp.Or(cmp.Compare(a.Age, b.Age), -cmp.Compare(a.Power, b.Power)) // at one instant, off counts least
+	})
 	j.hear()
-	state, reason, detail := j.verdict()
-	return Verdict{Host: v.Host, State: state, Reason: reason, Detail: detail, At: v.At, Silent: j.silent, View: v}
+	out := Verdict{Host: v.Host, At: v.At, Silent: j.silent, Networks: j.networks(), View: v}
+	j.lost = lost(out.Networks)
+	out.State, out.Reason, out.Detail = j.verdict(out.Networks)
+	out.Signs = j.signs()
+	switch {
+	case out.State == Dead && out.Reason == ReasonSilent:
+		out.Means = p.Matrix.Of(LostAll)
+	case out.State == Dead:
+		out.Means = MeansFence
+	case len(j.lost) > 0 && (len(j.hearing) > 0 || out.State == Unmanageable || out.State == PathFault):
+		out.Means = j.means()
+	}
+	return out
+}
+
+// means is the matrix's word on the networks that a living host has lost. It
+// is heard or it answers, so not all of them are gone, whatever they say; and
+// without management alone no host is fenced.
+func (j *judgement) means() Meaning {
+	guests := slices.DeleteFunc(slices.Clone(j.lost), func(n string) bool { return n == NetworkManagement })
+	switch heard := len(j.hearing) > 0; {
+	case heard && len(guests) > 0:
+		return j.p.Matrix.Of(Combination(guests...))
+	case len(j.lost) == len(Networks) || j.p.Matrix.Of(Combination(j.lost...)) == MeansFence:
+		return MeansReport
+	}
+	return j.p.Matrix.Of(Combination(j.lost...))
 }
 
 type judgement struct {
 	v View
 	p Policy
 
-	fresh   int           // controllers whose report is fresh
+	fresh   int           // controllers whose word counts
 	hearing []Observer    // of these, who hears the host
+	unheard []Observer    // and who does not
 	ever    bool          // somebody has heard it at some time
 	silent  time.Duration // since anybody heard it
 	boot    string        // as last heard
+	witness Observer      // heard it last by far, and does not report any more
+	lost    []string      // networks
 }
 
-// hear sums up what the controllers say. Reports older than Rounds intervals
-// are no evidence, neither of life nor of silence.
+// stale is the age from which a report or a vote is no evidence.
+func (j *judgement) stale() time.Duration { return time.Duration(j.p.Rounds) * j.p.Interval }
+
+// missed is the silence that makes a host suspect.
+func (j *judgement) missed() time.Duration { return time.Duration(j.p.Missed) * j.p.Interval }
+
+// hear sums up what the controllers say. Old reports are no evidence, neither
+// of life nor of silence; nor is a deaf controller's silence.
 func (j *judgement) hear() {
-	missed := time.Duration(j.p.Missed) * j.p.Interval
-	stale := time.Duration(j.p.Rounds) * j.p.Interval
 	first := true
+	var heardLast, lostLast time.Duration = -1, -1
 	for _, h := range j.v.Controllers {
 		if h.HeardAge >= 0 {
 			j.ever = true
 			if first || h.HeardAge < j.silent {
 				first, j.silent, j.boot = false, h.HeardAge, h.Boot
+			} else if h.HeardAge == j.silent && h.Boot < j.boot {
+				j.boot = h.Boot // whatever the order of the evidence
 			}
 		}
-		if h.ReportAge > stale {
+		switch {
+		case h.ReportAge > j.stale():
+			if h.HeardAge >= 0 && (lostLast < 0 || h.HeardAge < lostLast || h.HeardAge == lostLast && h.Controller < j.witness) {
+				lostLast, j.witness = h.HeardAge, h.Controller
+			}
 			continue
+		case h.HeardAge >= 0 && (heardLast < 0 || h.HeardAge < heardLast):
+			heardLast = h.HeardAge
 		}
-		j.fresh++
-		if h.HeardAge >= 0 && h.HeardAge <= missed {
+		switch {
+		case h.HeardAge >= 0 && h.HeardAge <= j.missed():
+			j.fresh++
 			j.hearing = append(j.hearing, h.Controller)
+		case !h.Deaf:
+			j.fresh++
+			j.unheard = append(j.unheard, h.Controller)
 		}
 	}
+	if lostLast < 0 || heardLast >= 0 && heardLast-lostLast <= j.missed() {
+		j.witness = ""
+	}
+	slices.Sort(j.hearing)
+	slices.Sort(j.unheard)
 }
 
 func (j *judgement) majority() int { return j.v.Voters/2 + 1 }
 
-func (j *judgement) verdict() (State, Reason, string) {
+func (j *judgement) verdict(networks []NetworkState) (State, Reason, string) {
 	switch {
 	case !j.ever:
 		return Unknown, ReasonNeverHeard, "no heartbeat of this host was ever heard: is its agent enrolled and running?"
 	case j.v.Maintenance:
 		return Maintenance, ReasonOperator, "an operator has this host in maintenance"
 	case len(j.hearing) > 0:
-		return j.heard()
+		return j.heard(networks)
 	case j.fresh < j.majority():
-		return Unknown, ReasonNoMajority, fmt.Sprintf("only %d of %d controllers report; their silence proves nothing", j.fresh, j.v.Voters)
+		return Unknown, ReasonNoMajority, fmt.Sprintf("only %d of %d controllers report and hear others; their silence proves nothing", j.fresh, j.v.Voters)
+	case j.witness != "":
+		return Unknown, ReasonWitnessLost, fmt.Sprintf("%s heard it last, %s ago and long after the others, and does not report any more: it may still hear it",
+			j.witness, round(j.silent))
 	}
 	off := j.powerOff()
 	if j.v.LeavingFor >= 0 && !off {
@@ -73,27 +130,50 @@ func (j *judgement) verdict() (State, Reason, string) {
 		}
 		return Unknown, ReasonLeaveExpired, fmt.Sprintf("its agent announced a stop %s ago and has not come back", round(j.v.LeavingFor))
 	}
-	return j.unheard(off)
+	return j.silentHost(off)
 }
 
-func (j *judgement) heard() (State, Reason, string) {
+// heard judges a host that lives.
+func (j *judgement) heard(networks []NetworkState) (State, Reason, string) {
 	if len(j.hearing) < j.majority() && j.fresh >= j.majority() {
-		return Suspect, ReasonHeartbeatVeto, fmt.Sprintf("heard by %s only, %d of %d controllers", join(j.hearing), len(j.hearing), j.v.Voters)
+		return j.minority()
 	}
 	if j.v.KnownBoot != "" && j.boot != "" && j.boot != j.v.KnownBoot {
 		return Rebooted, ReasonNewBoot, "it came up with a new boot id: what ran on it is down"
 	}
+	alone := ""
+	for _, n := range networks {
+		if n.Alone {
+			alone = fmt.Sprintf("its %s network: %s", n.Network, n.Detail)
+			break
+		}
+	}
+	if len(j.lost) > 0 && j.means() != MeansIgnore {
+		return Isolated, lossReason(j.lost), "alive, but " + alone
+	}
 	if j.v.Nova != nil && j.v.Nova.State == nova.StateDown {
 		return Degraded, ReasonComputeDown, "alive, but Nova has not heard its nova-compute"
+	}
+	if alone != "" && len(j.lost) == 0 {
+		return Healthy, ReasonNetworkUnconfirmed, "heard; " + alone
 	}
 	return Healthy, ReasonHeartbeat, fmt.Sprintf("heard %s ago by %d of %d controllers", round(j.silent), len(j.hearing), j.v.Voters)
 }
 
-// unheard judges a host that a majority of the controllers does not hear.
-func (j *judgement) unheard(off bool) (State, Reason, string) {
+// minority judges a host that most controllers do not hear while they hear
+// others: where peers of other domains reach it, its way to them is broken.
+func (j *judgement) minority() (State, Reason, string) {
+	peers, _ := j.reachedByPeers()
+	if len(peers) > 0 && len(j.unheard) >= j.v.Voters-j.v.Voters/2 {
+		return PathFault, ReasonMinorityPath, fmt.Sprintf("heard by %s and not by %s, which hear others; %s reached it", join(j.hearing), join(j.unheard), join(peers))
+	}
+	return Suspect, ReasonHeartbeatVeto, fmt.Sprintf("heard by %s only, %d of %d controllers", join(j.hearing), len(j.hearing), j.v.Voters)
+}
+
+// silentHost judges a host that no controller hears.
+func (j *judgement) silentHost(off bool) (State, Reason, string) {
 	if p, ok := j.answering(); ok {
-		return Unmanageable, ReasonNetworkAnswers, fmt.Sprintf("no heartbeat for %s, but %s of its %s network answered %s to %s: guests may run",
-			round(j.silent), p.Kind, p.Network, round(p.Age)+" ago", p.Observer)
+		return j.answers(p)
 	}
 	if j.v.Nova != nil && j.v.Nova.Reported {
 		return Unmanageable, ReasonNovaReports, fmt.Sprintf("no heartbeat for %s, but its nova-compute still reports to Nova", round(j.silent))
@@ -108,87 +188,33 @@ func (j *judgement) unheard(off bool) (State, Reason, string) {
 	case len(silentTo) < j.majority():
 		return Suspect, ReasonInvestigating, fmt.Sprintf("no heartbeat for %s; silent to the probes of %d of %d controllers so far", round(j.silent), len(silentTo), j.v.Voters)
 	}
+	if n := j.unasked(); n != "" {
+		return Suspect, ReasonNetworkNotAsked, fmt.Sprintf("no heartbeat for %s; it answered on its %s network within the hour, and nobody has asked there since", round(j.silent), n)
+	}
 	votes, domains := j.votes()
 	if len(votes) < j.p.Observers || domains < j.p.Domains {
-		return Suspect, ReasonFewVotes, fmt.Sprintf("no heartbeat for %s; %d healthy ring members in %d failure domains hold it dead, %d in %d needed",
+		return Suspect, ReasonFewVotes, fmt.Sprintf("no heartbeat for %s; %d healthy observers in %d failure domains hold it dead or find it silent, %d in %d needed",
 			round(j.silent), len(votes), domains, j.p.Observers, j.p.Domains)
 	}
 	if j.silent < j.p.HoldDown {
 		return Suspect, ReasonHoldDown, fmt.Sprintf("silent for %s of the %s that are waited", round(j.silent), j.p.HoldDown)
 	}
-	return Dead, ReasonSilent, fmt.Sprintf("no heartbeat for %s, silent to the probes of %d controllers, held dead by %d ring members in %d failure domains",
+	return Dead, ReasonSilent, fmt.Sprintf("no heartbeat for %s, silent to the probes of %d controllers and to %d healthy observers in %d failure domains",
 		round(j.silent), len(silentTo), len(votes), domains)
 }
 
-// powerOff is the verdict's fast path: the two newest readings that count are
-// off, at least a second apart.
-func (j *judgement) powerOff() bool {
-	if len(j.v.Power) < 2 {
-		return false
+// answers tells a host whose way to the controllers is broken from one that
+// has no agent any more.
+func (j *judgement) answers(p ProbeSight) (State, Reason, string) {
+	peers, domains := j.reachedByPeers()
+	if silentTo, _ := j.probed(); len(peers) >= j.p.Observers && domains >= j.p.Domains && len(silentTo) >= j.majority() && !j.answersController() {
+		return PathFault, ReasonNoPath, fmt.Sprintf("no heartbeat for %s and silent to %s, but %s reached it: the way to the controllers is broken",
+			round(j.silent), join(silentTo), join(peers))
 	}
-	newest := j.v.Power[0]
-	if newest.Power != "off" || newest.Age > j.p.ProbeFresh {
-		return false
+	if alive, domains := j.ringAlive(); len(alive) >= j.p.Observers && domains >= j.p.Domains && j.silent >= j.p.RingSettles && !j.ringDead() {
+		return PathFault, ReasonRingAlive, fmt.Sprintf("no heartbeat for %s, but %s in %d failure domains hold it alive in the ring: its agent runs and cannot reach the controllers",
+			round(j.silent), join(alive), domains)
 	}
-	for _, r := range j.v.Power[1:] {
-		if r.Power != "off" || r.Age > j.silent {
-			return false // read on, unknown, or before the silence began
-		}
-		if r.Age-newest.Age >= time.Second {
-			return true
-		}
-	}
-	return false
-}
-
-// answering finds a fresh answer that was given after the last heartbeat.
-func (j *judgement) answering() (ProbeSight, bool) {
-	for _, p := range j.v.Probes {
-		if p.Answer == Answered && p.Age <= j.p.ProbeFresh && p.Age < j.silent {
-			return p, true
-		}
-	}
-	return ProbeSight{}, false
-}
-
-// probed gives the controllers to which the host is silent on a probe that
-// counts, and whether there is any probe that counts.
-func (j *judgement) probed() (silentTo []Observer, countable bool) {
-	controllers := map[Observer]bool{}
-	for _, h := range j.v.Controllers {
-		controllers[h.Controller] = true
-	}
-	for _, p := range j.v.Probes {
-		if !p.Countable {
-			continue
-		}
-		countable = true
-		if controllers[p.Observer] && p.Answer == Silent && p.Age <= j.p.ProbeFresh && p.Age < j.silent && !slices.Contains(silentTo, p.Observer) {
-			silentTo = append(silentTo, p.Observer)
-		}
-	}
-	return silentTo, countable
-}
-
-// votes counts the fresh votes of healthy observers for dead.
-func (j *judgement) votes() (dead []Observer, domains int) {
-	seen := map[Domain]bool{}
-	for _, v := range j.v.Votes {
-		if !v.Dead || v.Ill != "" || v.Age > time.Duration(j.p.Rounds)*j.p.Interval {
-			continue
-		}
-		dead = append(dead, v.Observer)
-		seen[v.Domain] = true
-	}
-	return dead, len(seen)
-}
-
-func round(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
-
-func join(os []Observer) string {
-	s := make([]string, len(os))
-	for i, o := range os {
-		s[i] = string(o)
-	}
-	return strings.Join(s, ", ")
+	return Unmanageable, ReasonNetworkAnswers, fmt.Sprintf("no heartbeat for %s, but %s of its %s network answered %s to %s: guests may run",
+		round(j.silent), p.Kind, p.Network, round(p.Age)+" ago", p.Observer)
 }

@@ -33,7 +33,17 @@ type Heartbeat struct {
 	Ring RingView `json:"ring"`
 	// Sensors are the host's local findings by name ("nova-compute": "up").
 	Sensors map[string]string `json:"sensors,omitempty"`
+	// Networks are what its own probes of others came to.
+	Networks []Reach `json:"networks,omitempty"`
 }
+
+// SensorVIP names the sensor that speaks of the control plane's address, and
+// SensorVIPTwin is its word for "more than one machine answers for it". Until an
+// agent fills it, there is no input and never a VIPSplit.
+const (
+	SensorVIP     = "vip"
+	SensorVIPTwin = "duplicate"
+)
 
 // RingView is what one member of the gossip ring makes of the others. It
 // travels inside signed messages, so that nobody votes in another's name.
@@ -45,8 +55,19 @@ type RingView struct {
 	Known int `json:"known"`
 	// Stalled says that the member has just resumed from a stall.
 	Stalled bool `json:"stalled,omitempty"`
-	// Dead names hosts that this member holds for dead (capped at MaxDead).
-	Dead []nova.HostName `json:"dead,omitempty"`
+	// Muted says that it has muted itself: its own view had collapsed.
+	Muted bool `json:"muted,omitempty"`
+	// Dead names hosts that this member holds for dead (capped at MaxDead),
+	// DeadCount is how many there are: zero is no more than are named.
+	Dead      []nova.HostName `json:"dead,omitempty"`
+	DeadCount int             `json:"dead_count,omitempty"`
+}
+
+// unsaid says that the member holds more dead than it names: on a host that it
+// does not name it has no opinion. A full list without a count is an older
+// member's.
+func (r RingView) unsaid() bool {
+	return r.DeadCount > len(r.Dead) || r.DeadCount == 0 && len(r.Dead) >= MaxDead
 }
 
 // MaxDead caps RingView.Dead so that a heartbeat fits one datagram.

@@ -70,6 +70,12 @@ type hostSeen struct {
 	service  *seenService
 	leaving  time.Time
 	sensors  map[string]string
+	networks map[string]reachSeen
+}
+
+type reachSeen struct {
+	Reach
+	at time.Time
 }
 
 type seenService struct {
@@ -85,6 +91,7 @@ type Table struct {
 	controllers map[Observer]*controllerSeen
 	voters      map[Observer]voter
 	hosts       map[nova.HostName]*hostSeen
+	sum         *sums // nil once something new is noted
 }
 
 // NewTable gives an empty table.
@@ -120,6 +127,7 @@ func (t *Table) SetDomain(h nova.HostName, d Domain) {
 
 // Forget drops a host that was removed.
 func (t *Table) Forget(h nova.HostName) {
+	t.sum = nil
 	delete(t.hosts, h)
 	delete(t.voters, Observer(h))
 	for _, c := range t.controllers {
@@ -129,6 +137,7 @@ func (t *Table) Forget(h nova.HostName) {
 
 // ForgetController drops a removed voter, whose silence must not count.
 func (t *Table) ForgetController(c Observer) {
+	t.sum = nil
 	delete(t.controllers, c)
 	delete(t.voters, c)
 }
@@ -140,11 +149,18 @@ func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
 		return // a datagram overtook this one
 	}
 	h := t.host(hb.Host)
-	h.sensors = hb.Sensors
+	h.sensors, h.networks = hb.Sensors, nil
+	for _, n := range hb.Networks {
+		if h.networks == nil {
+			h.networks = make(map[string]reachSeen, len(hb.Networks))
+		}
+		h.networks[n.Network] = reachSeen{Reach: n, at: at.Add(-n.Age)}
+	}
 	t.voters[Observer(hb.Host)] = voter{at: at, domain: h.domain, ring: hb.Ring}
 }
 
 func (t *Table) hear(c Observer, of HeardOf, at time.Time) {
+	t.sum = nil
 	seen := t.controller(c)
 	if old, ok := seen.hosts[of.Host]; ok && old.at.After(at) {
 		return
@@ -166,6 +182,7 @@ const leaveSlack = time.Second
 // Alive notes that controller c itself is here at now, with its ring view: the
 // local counterpart of Report.
 func (t *Table) Alive(c Observer, ring RingView, now time.Time) {
+	t.sum = nil
 	t.controller(c).reported = now
 	t.voters[c] = voter{at: now, domain: ControllerDomain, ring: ring}
 }
@@ -251,7 +268,8 @@ type Facts struct {
 	Voters      int
 	Boot        string
 	Maintenance bool
-	// Known is how many members the ring should have.
+	// Known is how many members the ring should have, those who announced their
+	// stop included.
 	Known int
 }
 
@@ -264,19 +282,23 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	if !h.leaving.IsZero() {
 		v.LeavingFor = now.Sub(h.leaving)
 	}
+	sums := t.sums(now)
+	known := f.Known - sums.leaving
+	v.Networks = t.networks(h, now)
 	for c, s := range t.controllers {
-		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), HeardAge: -1}
+		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), HeardAge: -1, Deaf: sums.deaf(c, host)}
 		if of, ok := s.hosts[host]; ok {
 			hearing.HeardAge, hearing.Boot = now.Sub(of.at), of.boot
 		}
 		v.Controllers = append(v.Controllers, hearing)
 	}
 	if last, _, _ := t.LastHeard(host); now.Sub(last) > time.Duration(t.policy.Missed)*t.policy.Interval {
-		v.Votes = t.votesOn(host, f.Known, now) // nobody needs to vote on a host that is heard
+		v.Votes = t.votesOn(host, known, now) // nobody needs to vote on a host that is heard
 	}
 	for _, p := range h.probes {
 		base := h.answered[baseKey{p.Network, p.Kind}]
-		v.Probes = append(v.Probes, ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer,
+		ill, domain := t.unfit(p.Observer, p.Network, known, now)
+		v.Probes = append(v.Probes, ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer, Domain: domain, Ill: ill,
 			Age: now.Sub(p.Began), Countable: p.Answer != Failed && !base.IsZero() && now.Sub(base) <= Baseline})
 	}
 	for _, r := range h.power {
@@ -321,7 +343,7 @@ func cmpString(a, b string) int {
 func (t *Table) FreshControllers(now time.Time) int {
 	n := 0
 	for _, c := range t.controllers {
-		if now.Sub(c.reported) <= time.Duration(t.policy.Rounds)*t.policy.Interval {
+		if now.Sub(c.reported) <= t.fresh() {
 			n++
 		}
 	}

@@ -24,6 +24,13 @@ type Policy struct {
 	Domains   int `json:"domains"`
 	// LeaveExpires is how long an announced stop is believed.
 	LeaveExpires time.Duration `json:"leave_expires"`
+	// NetworkFresh is the greatest age of a host's own sight of its networks.
+	NetworkFresh time.Duration `json:"network_fresh"`
+	// RingSettles is how long a host must be silent before the ring's alive
+	// tells a cut path from an agent that was killed: a ring is as slow.
+	RingSettles time.Duration `json:"ring_settles"`
+	// Matrix is what the loss of networks means; nil is DefaultMatrix.
+	Matrix Matrix `json:"matrix,omitempty"`
 }
 
 // DefaultPolicy is design's: 1 s heartbeats, three missed, 5 s hold-down.
@@ -31,6 +38,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Interval: time.Second, Missed: 3, HoldDown: 5 * time.Second, Rounds: 3,
 		ProbeFresh: 6 * time.Second, Observers: 2, Domains: 2, LeaveExpires: 10 * time.Minute,
+		NetworkFresh: 15 * time.Second, RingSettles: 20 * time.Second,
 	}
 }
 
@@ -44,5 +52,77 @@ type Verdict struct {
 	At     time.Time `json:"at"`
 	// Silent is for how long nobody has heard the host.
 	Silent time.Duration `json:"silent"`
-	View   View          `json:"view"`
+	// Means is what the operator's matrix says of the networks that are lost;
+	// empty where none is.
+	Means Meaning `json:"means,omitempty"`
+	// Networks is what is known of each network of the host.
+	Networks []NetworkState `json:"networks,omitempty"`
+	// Signs are the signs of life that there are, the strongest first.
+	Signs []Sign `json:"signs,omitempty"`
+	View  View   `json:"view"`
+}
+
+// Condemned says that the verdict asks for fencing: Dead, or Isolated where the
+// operator's matrix says fence. Any other verdict never does.
+func (v Verdict) Condemned() bool {
+	switch v.State {
+	case Dead:
+		return v.Means == "" || v.Means == MeansFence
+	case Isolated:
+		return v.Means == MeansFence
+	default:
+		return false
+	}
+}
+
+// Down says that the host counts when it is asked how many died at once: nobody
+// hears it and nothing explains that, or it is to be fenced.
+func (v Verdict) Down() bool {
+	return v.State == Dead || v.Condemned() || v.State == Suspect && v.Reason != ReasonHeartbeatVeto
+}
+
+// Nearness orders verdicts by how near they are to fencing: 0 is far, 5 is
+// Dead. A sign of life never raises it (under the default matrix: where an
+// operator has Isolated fenced, being heard is part of that evidence).
+func (v Verdict) Nearness() int {
+	switch v.State {
+	case Healthy, Degraded, Rebooted, Maintenance:
+		return 0
+	case Isolated:
+		if v.Condemned() {
+			return 4
+		}
+		return 0
+	case PathFault, Unmanageable, Leaving:
+		return 1
+	case Suspect:
+		if v.Reason == ReasonHeartbeatVeto {
+			return 1
+		}
+		return 3
+	case Unknown:
+		if v.Reason == ReasonLeaveExpired {
+			return 1
+		}
+		return 2
+	default:
+		return 5
+	}
+}
+
+// Wanted says what should be found out about the host: whether to probe it, and
+// whether to read its BMC.
+func (v Verdict) Wanted() (probe, power bool) {
+	switch v.State {
+	case Suspect, Dead, Unmanageable:
+		return true, v.Reason != ReasonHeartbeatVeto
+	case Unknown:
+		return v.Reason != ReasonNeverHeard, v.Reason != ReasonNeverHeard
+	case Leaving, PathFault:
+		return true, v.Reason != ReasonMinorityPath
+	case Isolated:
+		return true, false
+	default:
+		return v.Reason == ReasonNetworkUnconfirmed, false
+	}
 }

@@ -28,6 +28,9 @@ type View struct {
 	Maintenance bool              `json:"maintenance"`
 	LeavingFor  time.Duration     `json:"leaving_for"`
 	Sensors     map[string]string `json:"sensors,omitempty"`
+	// Networks are the host's own sights of its networks, and how the others
+	// fare on them.
+	Networks []NetworkSight `json:"networks,omitempty"`
 }
 
 // Hearing is what one controller says of the host's heartbeat.
@@ -38,14 +41,19 @@ type Hearing struct {
 	// HeardAge is how long ago it heard the host; negative means never.
 	HeardAge time.Duration `json:"heard_age"`
 	Boot     string        `json:"boot,omitempty"`
+	// Deaf says that it hears less than half of the hosts that any controller
+	// hears: that it does not hear this one proves nothing.
+	Deaf bool `json:"deaf,omitempty"`
 }
 
 // Vote is one ring member's opinion on the host.
 type Vote struct {
-	Observer Observer      `json:"observer"`
-	Domain   Domain        `json:"domain"`
-	Dead     bool          `json:"dead"`
-	Age      time.Duration `json:"age"`
+	Observer Observer `json:"observer"`
+	Domain   Domain   `json:"domain"`
+	Dead     bool     `json:"dead"`
+	// Unsaid: it holds more dead than it can name, so it has no opinion.
+	Unsaid bool          `json:"unsaid,omitempty"`
+	Age    time.Duration `json:"age"`
 	// Ill is why the observer does not vote, empty if it does.
 	Ill string `json:"ill,omitempty"`
 }
@@ -60,6 +68,9 @@ type ProbeSight struct {
 	// Countable says that the host answered this kind of probe on this
 	// network within the last hour: only then is silence evidence.
 	Countable bool `json:"countable"`
+	// Domain is the observer's; Ill is why its silence counts for nothing.
+	Domain Domain `json:"domain,omitempty"`
+	Ill    string `json:"ill,omitempty"`
 }
 
 // PowerSight is a BMC reading with its age.

@@ -192,7 +192,7 @@ func (c *Core) decide(host nova.HostName) {
 	v := c.world.Verdicts[host]
 	answers := Ask(AtDecide, host, nil, c.state, &c.world, c.policy)
 	c.decisions[host] = Decision{Point: AtDecide, At: c.world.Now, Answers: answers, Verdict: v}
-	if v.State != detector.Dead {
+	if v.State != detector.Dead && !v.Condemned() {
 		return
 	}
 	if a, closed := Closed(answers); closed {

@@ -73,6 +73,8 @@ func (x Explanation) Text() string {
 		countable := ""
 		if !p.Countable {
 			countable = ", proves nothing: not answered within the last hour"
+		} else if p.Ill != "" {
+			countable = ", proves nothing: its observer " + p.Ill
 		}
 		fmt.Fprintf(&b, "  %-22s %s on %s: %s, %s ago%s\n", p.Observer, p.Kind, p.Network, p.Answer, ago(p.Age), countable)
 	}
@@ -81,10 +83,16 @@ func (x Explanation) Text() string {
 		if v.Dead {
 			word = "dead"
 		}
+		if v.Unsaid {
+			word = "nothing: it holds more dead than it can name"
+		}
 		if v.Ill != "" {
 			word += ", does not vote: " + v.Ill
 		}
 		fmt.Fprintf(&b, "  %-22s ring says %s, %s ago\n", v.Observer, word, ago(v.Age))
+	}
+	for _, n := range x.Verdict.Networks {
+		fmt.Fprintf(&b, "  %-22s %s: %s\n", n.Network+" network", n.Word, n.Detail)
 	}
 	for _, p := range x.Verdict.View.Power {
 		fmt.Fprintf(&b, "  %-22s power %s %s, %s ago\n", "bmc", p.Power, p.Cause, ago(p.Age))

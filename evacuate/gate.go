@@ -171,10 +171,12 @@ func askVerdict(q question) (Standing, string) {
 	switch {
 	case !ok:
 		return Held, "no verdict yet"
-	case v.State != detector.Dead:
+	case !v.Condemned() && v.State == detector.Dead:
+		return Held, fmt.Sprintf("%s: %s; policy.matrix says %s", v.State, v.Detail, v.Means)
+	case !v.Condemned():
 		return Held, fmt.Sprintf("%s: %s", v.State, v.Detail)
 	}
-	return Met, "Dead: " + v.Detail
+	return Met, fmt.Sprintf("%s: %s", v.State, v.Detail)
 }
 
 func askFresh(q question) (Standing, string) {

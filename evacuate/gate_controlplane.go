@@ -27,6 +27,11 @@ func askControlPlane(q question) (Standing, string) {
 	case n.Conductors == 0 || n.Schedulers == 0:
 		return Held, fmt.Sprintf("Nova has %d conductors and %d schedulers up: an evacuation would hang", n.Conductors, n.Schedulers)
 	}
+	// A host that is proven off is explained, whatever its neighbours do.
+	proven := q.point == AtEvacuate && q.world.Cloud.Condition == detector.SegmentFault
+	if !proven && q.world.Cloud.Holds(q.world.Verdicts[q.host]) {
+		return Held, fmt.Sprintf("%s: %s", q.world.Cloud.Condition, q.world.Cloud.Detail)
+	}
 	if !destination(q) {
 		return Held, "no other compute is up, enabled and heard: nowhere to go"
 	}
@@ -38,7 +43,7 @@ func askControlPlane(q question) (Standing, string) {
 func destination(q question) bool {
 	for host, s := range q.world.Nova.Services {
 		v := q.world.Verdicts[host].State
-		if host != q.host && s.State == nova.StateUp && !s.Disabled && v != detector.Dead && v != detector.Suspect {
+		if host != q.host && s.State == nova.StateUp && !s.Disabled && v != detector.Dead && v != detector.Suspect && v != detector.Isolated {
 			return true
 		}
 	}

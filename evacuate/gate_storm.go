@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -40,7 +39,7 @@ func counts(q question, host nova.HostName) bool {
 		return false
 	}
 	v, judged := q.world.Verdicts[host]
-	return !judged || v.State == detector.Dead || (v.State == detector.Suspect && v.Reason != detector.ReasonHeartbeatVeto)
+	return !judged || v.Down()
 }
 
 func recently(q question, r *Recovery) bool {

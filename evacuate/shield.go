@@ -14,7 +14,7 @@ func (c *Core) shieldSuspects(r *Recovery) bool {
 	ready := true
 	for _, host := range c.state.HostNames() {
 		v := c.world.Verdicts[host]
-		suspect := v.State == detector.Dead || v.State == detector.Suspect
+		suspect := v.State == detector.Dead || v.State == detector.Suspect || v.State == detector.Isolated
 		svc, known := c.world.Nova.Services[host]
 		if host == r.Host || !suspect || !known || c.state.Open(host) != nil {
 			continue

@@ -20,6 +20,8 @@ type World struct {
 	// Servers were listed while Nova answered, by host.
 	Servers map[nova.HostName][]nova.Server
 	Network NetworkSight
+	// Cloud is the condition of the whole; the zero value is none.
+	Cloud   detector.Cloud
 	Fencing map[nova.HostName]Fencing
 	Storage map[nova.HostName]Storage
 	// Frozen is the reason of a freeze by a local file, "" if there is none.

@@ -117,6 +117,13 @@ func policyOf(p config.Policy) evacuate.Policy {
 func judgeOf(p config.Policy) detector.Policy {
 	out := detector.DefaultPolicy()
 	out.Interval, out.Missed, out.HoldDown = p.HeartbeatInterval, p.Missed, p.HoldDown
+	out.Matrix = detector.DefaultMatrix()
+	for combination, word := range p.Matrix {
+		if word == config.FenceRunningGuests {
+			word = config.Fence
+		}
+		out.Matrix[combination] = detector.Meaning(word)
+	}
 	return out
 }
 

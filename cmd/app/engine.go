@@ -37,6 +37,11 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 	if err != nil || a.Step != evacuate.StepFence || again {
 		return err
 	}
+	// By the operator's matrix a host that is heard may be fenced, while it is
+	// judged so and no longer.
+	if v := c.observer.last()[a.Host]; v.State == detector.Isolated && v.Condemned() {
+		return nil
+	}
 	var at time.Time
 	c.observer.with(func(t *detector.Table) { at, _, _ = t.LastHeard(a.Host) })
 	if age := c.clock.Now().Sub(at); age <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {

@@ -25,6 +25,9 @@ type Prober interface {
 const (
 	// investigateEvery is the pause between two rounds about one suspect.
 	investigateEvery = 1500 * time.Millisecond
+	// confirmEvery is that about a host that lives: its evidence must stay
+	// fresh, and nothing hurries.
+	confirmEvery = 4 * time.Second
 	// baselineEvery is how often a host is probed while it is well, so that
 	// its later silence is evidence.
 	baselineEvery = 60 * time.Second
@@ -54,45 +57,29 @@ func newInvestigator(c *Controller) *investigator {
 		flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads)}
 }
 
-// suspects starts a round about every host that fell silent. Leader only.
+// suspects starts a round about every host whose verdict wants more evidence.
+// Leader only.
 func (v *investigator) suspects(ctx context.Context) {
 	if !v.c.leads() {
 		return
 	}
 	now := v.c.clock.Now()
-	verdicts := v.c.observer.last()
-	// A storm is ours or the network's: its hosts are probed, their BMCs are
-	// not flooded with readings.
-	silent := 0
-	for _, verdict := range verdicts {
-		if silentToAll(verdict) {
-			silent++
+	cloud, _ := v.c.observer.sky()
+	for host, verdict := range v.c.observer.last() {
+		probe, power := verdict.Wanted()
+		every := investigateEvery
+		if !power {
+			every = confirmEvery
 		}
-	}
-	storm := silent > v.c.policy.StormLimit(len(verdicts))+2
-	for host, verdict := range verdicts {
-		if !silentToAll(verdict) || !v.due(v.next, host, now, investigateEvery) {
+		if !probe || !v.due(v.next, host, now, every) {
 			continue
 		}
 		v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
-		if !storm && !v.c.observer.justRead(host, now) {
+		// BMCs are not flooded with readings when the fault is ours or the
+		// network's.
+		if power && cloud.ReadsPower(verdict.View.Domain) && !v.c.observer.justRead(host, now) {
 			v.c.stop.wg.Go(func() { v.readPower(ctx, host) })
 		}
-	}
-}
-
-// silentToAll says that a host is not heard by anybody and this is neither
-// wanted nor explained.
-func silentToAll(v detector.Verdict) bool {
-	switch v.State {
-	case detector.Suspect, detector.Dead, detector.Unmanageable:
-		return v.Reason != detector.ReasonHeartbeatVeto
-	case detector.Unknown:
-		return v.Reason != detector.ReasonNeverHeard
-	case detector.Leaving:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -120,7 +107,6 @@ func (v *investigator) probe(ctx context.Context, host nova.HostName, verdict de
 		return
 	}
 	v.c.observer.probes(v.c.probeSelf(ctx, host))
-	_ = addrs
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, p := range v.c.ledger.Voters() {

@@ -22,6 +22,27 @@ type observer struct {
 	judge detector.Policy
 	// verdicts are those of the last look.
 	verdicts map[nova.HostName]detector.Verdict
+	cloud    detector.Cloud
+	clouded  time.Time // since when it is in this condition
+}
+
+// noteCloud keeps the cloud's condition and gives the one before.
+func (o *observer) noteCloud(c detector.Cloud, now time.Time) detector.Condition {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := o.cloud.Condition
+	if before != c.Condition {
+		o.clouded = now
+	}
+	o.cloud = c
+	return before
+}
+
+// sky gives the cloud's condition and since when it lasts.
+func (o *observer) sky() (detector.Cloud, time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cloud, o.clouded
 }
 
 func newObserver(id string, p detector.Policy, now func() time.Time) *observer {

@@ -67,6 +67,12 @@ func (c *Controller) Status() api.Status {
 	if !sight.At.IsZero() {
 		st.NovaAge = c.clock.Now().Sub(sight.At)
 	}
+	switch cloud, since := c.observer.sky(); {
+	case st.Leads:
+		st.Cloud, st.CloudFor = cloud, c.clock.Now().Sub(since)
+	case st.Leader == "":
+		st.Cloud = detector.Cloud{Condition: detector.LedgerReadOnly, Reason: detector.ReasonNoQuorum, Detail: "no controller leads"}
+	}
 	switch local := c.frozen(); {
 	case local != "":
 		st.Frozen = "by a local file: " + local

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,9 +35,11 @@ func (c *Controller) World() evacuate.World {
 	for _, h := range c.cfg.Hosts {
 		w.Storage[nova.HostName(h.Name)] = evacuate.Storage(h.Storage)
 	}
+	var settled map[nova.HostName]bool
 	c.machine.Locked(func(s *evacuate.State) {
 		w.Verdicts = c.observer.judgement(s, voters)
 		w.Heard = c.observer.heard(s)
+		settled = evacuate.Settled(s, c.policy, c.clock.Now())
 	})
 	w.Now = c.clock.Now()
 	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: c.observer.freshControllers()}
@@ -49,7 +52,26 @@ func (c *Controller) World() evacuate.World {
 			w.Network.Heard++
 		}
 	}
+	w.Cloud = c.survey(w, settled)
 	return w
+}
+
+// survey judges the cloud as a whole, and tells of each change while leading.
+func (c *Controller) survey(w evacuate.World, settled map[nova.HostName]bool) detector.Cloud {
+	v := detector.CloudView{Verdicts: w.Verdicts, Settled: settled, Writable: w.Leader.Writable, Voters: w.Network.Voters, Fresh: w.Network.Fresh,
+		NovaAge: -1, NovaFresh: c.policy.NovaFresh, NovaError: w.Nova.Err, StormLimit: c.policy.StormLimit(len(w.Verdicts))}
+	if !w.Nova.At.IsZero() {
+		v.NovaAge = w.Now.Sub(w.Nova.At)
+	}
+	cloud := detector.Survey(v, c.observer.judge)
+	if before := c.observer.noteCloud(cloud, w.Now); w.Leader.Is && before != cloud.Condition {
+		level := slog.LevelWarn
+		if cloud.Condition == detector.Normal {
+			level = slog.LevelInfo
+		}
+		c.log.Log(context.Background(), level, "the cloud's condition changed", "condition", cloud.Condition, "former", before, "reason", cloud.Reason, "detail", cloud.Detail)
+	}
+	return cloud
 }
 
 // Locked holds the state still for the engine.

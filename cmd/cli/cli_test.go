@@ -69,7 +69,8 @@ func (c *controller) Status() api.Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return api.Status{Cluster: "test", ClusterID: "c1", Controller: "ctl1", Leader: c.leader, Leads: c.leader == "ctl1", Term: 3, Voters: []string{"ctl1", "ctl2", "ctl3"},
-		Writable: c.leader != "", Mode: evacuate.ModeAuto, Frozen: c.frozen, NovaAge: 1234 * time.Millisecond, Hosts: 2, Version: "1.2.3"}
+		Writable: c.leader != "", Mode: evacuate.ModeAuto, Frozen: c.frozen, NovaAge: 1234 * time.Millisecond, Hosts: 2, Version: "1.2.3",
+		Cloud: detector.Cloud{Condition: detector.SegmentFault, Reason: detector.ReasonDomainSilent, Detail: "5 of 5 hosts of rack2 fell silent within 1s", Domains: []detector.Domain{"rack2"}}, CloudFor: 42 * time.Second}
 }
 
 func (c *controller) State() *evacuate.State { return c.state }

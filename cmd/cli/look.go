@@ -32,6 +32,9 @@ func (s *shell) status() *cobra.Command {
 			if st.Frozen != "" {
 				fmt.Fprintf(w, "FROZEN\t%s\n", st.Frozen)
 			}
+			if cloud := st.Cloud; cloud.Condition != "" {
+				fmt.Fprintf(w, "cloud\t%s for %s: %s\n", cloud.Condition, st.CloudFor.Round(time.Second), cloud.Detail)
+			}
 			nova := fmt.Sprintf("answered %s ago", st.NovaAge.Round(100*time.Millisecond))
 			if st.NovaAge < 0 {
 				nova = "not reached yet"

@@ -50,6 +50,10 @@ type Status struct {
 	NovaError  string        `json:"nova_error,omitempty"`
 	Hosts      int           `json:"hosts"`
 	Version    string        `json:"version"`
+	// Cloud is the condition of the whole as the leader judges it; a controller
+	// that knows of no leader says LedgerReadOnly. CloudFor is for how long.
+	Cloud    detector.Cloud `json:"cloud"`
+	CloudFor time.Duration  `json:"cloud_for"`
 }
 
 // Alert is something that an operator should see to.

@@ -40,6 +40,7 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"ledger_writable", "1 if the ledger would take an entry, as far as this controller knows.", nil},
 		{"nova_reachable", "1 if Nova answered lately (leader).", nil},
 		{"mode", "1 for the mode in force.", []string{"mode"}},
+		{"cloud_condition", "1 for the condition of the whole cloud (leader; without one LedgerReadOnly).", []string{"condition"}},
 		{"frozen", "1 while a freeze is in force.", nil},
 		{"host_verdict", "1 for the verdict on a host.", []string{"host", "verdict"}},
 		{"host_fenceable", "1 if the host's fencing was seen to work lately.", []string{"host"}},
@@ -74,6 +75,11 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.gauge(ch, "frozen", b(st.Frozen != ""))
 	for _, mode := range evacuate.Modes {
 		m.gauge(ch, "mode", b(mode == st.Mode), string(mode))
+	}
+	if st.Cloud.Condition != "" {
+		for _, c := range detector.Conditions {
+			m.gauge(ch, "cloud_condition", b(c == st.Cloud.Condition), string(c))
+		}
 	}
 	for reason, n := range m.dropped() {
 		ch <- prometheus.MustNewConstMetric(m.d["heartbeats_dropped_total"], prometheus.CounterValue, float64(n), reason)
@@ -118,7 +124,7 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 // waits names the gate before which a dead host waits without a recovery, ""
 // if somebody wanted it so or it ends by itself.
 func (m *Metrics) waits(state *evacuate.State, v detector.Verdict, name nova.HostName) evacuate.GateName {
-	if v.State != detector.Dead || state.Open(name) != nil {
+	if v.State != detector.Dead && !v.Condemned() || state.Open(name) != nil {
 		return ""
 	}
 	x, ok := m.source.Explain(name)
