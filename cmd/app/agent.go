@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -34,6 +33,7 @@ type Agent struct {
 	log    *slog.Logger
 	clock  clock.Clock
 	prober Prober
+	seams  Seams
 	stop   *stopper
 	start  string
 	boot   string
@@ -49,10 +49,8 @@ type Agent struct {
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
 func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) {
-	if seams.Clock == nil {
-		seams.Clock = clock.System()
-	}
-	a := &Agent{cfg: cfg, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart()}
+	seams = seams.withDefaults()
+	a := &Agent{cfg: cfg, seams: seams, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart()}
 	var err error
 	if a.prober == nil {
 		if a.prober, err = newProber(cfg.Host, time.Second, a.clock.Now, a.log); err != nil {
@@ -99,8 +97,8 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	}
 	ring, err := gossip.Open(ctx, gossip.Options{Name: a.cfg.Host, Bind: a.cfg.Ring.Bind, Advertise: a.cfg.Ring.Advertise, Keys: [][]byte{a.ident.RingKey},
 		Label: a.ident.ClusterID, Profile: gossip.Profile(a.cfg.Ring.Profile), Known: a.ringPeers,
-		Meta: gossip.Meta{Role: gossip.RoleAgent, Boot: a.boot, Start: a.start, Domain: a.cfg.Domain, Version: Version},
-		Now:  a.clock.Now, Boottime: func() time.Duration { return a.clock.Read().Boot }, Log: a.log})
+		Meta:    gossip.Meta{Role: gossip.RoleAgent, Boot: a.boot, Start: a.start, Domain: a.cfg.Domain, Version: Version},
+		Sockets: a.seams.ring(), Now: a.clock.Now, Boottime: func() time.Duration { return a.clock.Read().Boot }, Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -132,7 +130,7 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 			a.log.Warn("former heartbeat socket", "reason", err)
 		}
 	}
-	conn, err := net.ListenPacket("udp", a.cfg.Heartbeat.Bind.String())
+	conn, err := a.seams.listenPacket(a.cfg.Heartbeat.Bind)
 	if err != nil {
 		return fmt.Errorf("open the heartbeat socket: %w", err)
 	}

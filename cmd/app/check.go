@@ -45,7 +45,7 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 			fmt.Fprintf(out, "warning: nova-compute %s is not among `hosts`: it will not be recovered\n", h)
 		}
 	}
-	p, err := newPowers(cfg.Hosts, clk)
+	p, err := newPowers(cfg.Hosts, clk, newMethod)
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,15 +31,6 @@ import (
 // Version is set by the build.
 var Version = "dev"
 
-// Seams are the parts that tests and the demo replace. Zero values are real.
-type Seams struct {
-	Clock  clock.Clock
-	Prober Prober
-	Stores ledger.Stores
-	Crash  func(point string)
-	Fatal  func(error)
-}
-
 // Controller is one controller process.
 type Controller struct {
 	cfg    *config.Controller
@@ -50,6 +41,7 @@ type Controller struct {
 	policy evacuate.Policy
 	seams  Seams
 	stop   *stopper
+	killed atomic.Bool
 
 	key       ed25519.PrivateKey
 	ringKey   []byte
@@ -77,9 +69,7 @@ type Controller struct {
 
 // NewController makes a controller of a checked configuration.
 func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Controller, error) {
-	if seams.Clock == nil {
-		seams.Clock = clock.System()
-	}
+	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
 		seams: seams, policy: policyOf(cfg.Policy), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{}}
 	for _, h := range cfg.Hosts {
@@ -96,11 +86,12 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 			return nil, err
 		}
 	}
-	if c.powers, err = newPowers(cfg.Hosts, c.clock); err != nil {
+	if c.powers, err = newPowers(cfg.Hosts, c.clock, seams.Method); err != nil {
 		return nil, err
 	}
 	c.observer = newObserver(c.id, judgeOf(cfg.Policy), c.clock.Now)
 	c.cloud = newCloud(cfg.Nova, c.clock.Now, c.log)
+	c.cloud.options.Transport = seams.Nova
 	c.search = newInvestigator(c)
 	return c, nil
 }
@@ -172,10 +163,14 @@ func (c *Controller) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.channel, err = peer.Listen(peer.Options{ID: c.id, Cluster: c.cfg.Cluster, Address: c.cfg.Peer.Listen.String(), Credentials: cred,
+	l, err := c.seams.listen(c.cfg.Peer.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for controllers and hosts: %w", err)
+	}
+	c.channel, err = peer.Listen(peer.Options{ID: c.id, Cluster: c.cfg.Cluster, Listener: l, Dial: c.seams.dial(), Credentials: cred,
 		Known: c.knownController, Host: c.hostOfKey, Handler: c.peerHandler(), Log: c.log, Now: c.clock.Now})
 	if err != nil {
-		return err
+		return errors.Join(err, l.Close())
 	}
 	c.stop.onStop("the peer channel", c.channel.Close)
 	var peers []ledger.Peer
@@ -187,7 +182,7 @@ func (c *Controller) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.stop.onStop("the ledger", c.ledger.Close)
+	c.stop.onStop("the ledger", c.closeLedger)
 	c.stop.onStop("the connection to Nova", c.cloud.close)
 	return nil
 }
@@ -242,7 +237,7 @@ func (c *Controller) found(ctx context.Context) {
 
 // sense opens the ears: heartbeats and the ring.
 func (c *Controller) sense(ctx context.Context) error {
-	conn, err := net.ListenPacket("udp", c.cfg.Peer.Listen.String())
+	conn, err := c.seams.listenPacket(c.cfg.Peer.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
@@ -258,8 +253,8 @@ func (c *Controller) sense(ctx context.Context) error {
 	c.stop.onStop("heartbeats", receiver.Close)
 	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{c.ringKey},
 		Label: c.ledger.ClusterID(), Profile: gossip.Profile(c.cfg.Ring.Profile), Known: c.ringPeers,
-		Meta: gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},
-		Now:  c.clock.Now, Boottime: c.boottime, Log: c.log})
+		Meta:    gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},
+		Sockets: c.seams.ring(), Now: c.clock.Now, Boottime: c.boottime, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -387,3 +382,16 @@ func (c *Controller) leads() bool {
 
 // Stop ends the controller. It hands leadership over if it leads.
 func (c *Controller) Stop() error { return c.stop.stop() }
+
+// Kill ends the controller as a crash does: it hands nothing over.
+func (c *Controller) Kill() error {
+	c.killed.Store(true)
+	return c.stop.stop()
+}
+
+func (c *Controller) closeLedger() error {
+	if c.killed.Load() {
+		return c.ledger.Abandon()
+	}
+	return c.ledger.Close()
+}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/config/identity"
-	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -23,6 +22,12 @@ import (
 // Enrol gives a host its identity: it makes a key, shows the token to a
 // controller whose CA the token names, and keeps what it is told.
 func Enrol(ctx context.Context, cfg *config.Agent, controller, token string) error {
+	return Seams{}.Enrol(ctx, cfg, controller, token)
+}
+
+// Enrol is Enrol in another world.
+func (s Seams) Enrol(ctx context.Context, cfg *config.Agent, controller, token string) error {
+	s = s.withDefaults()
 	t, err := identity.ParseToken(token)
 	if err != nil {
 		return err
@@ -38,8 +43,7 @@ func Enrol(ctx context.Context, cfg *config.Agent, controller, token string) err
 	if err != nil {
 		return err
 	}
-	clk := clock.System()
-	cl := peer.NewClient(peer.ClientOptions{AnyCluster: true, Fingerprint: t.Fingerprint, Now: clk.Now,
+	cl := peer.NewClient(peer.ClientOptions{AnyCluster: true, Fingerprint: t.Fingerprint, Dial: s.dial(), Now: s.Clock.Now,
 		Certificate: func() (*tls.Certificate, error) { return cert, nil }})
 	body, err := json.Marshal(enrolRequest{Host: nova.HostName(cfg.Host), Token: t.ID, Secret: t.Secret().Reveal()})
 	if err != nil {
@@ -52,7 +56,7 @@ func Enrol(ctx context.Context, cfg *config.Agent, controller, token string) err
 		return fmt.Errorf("enrol with %s: %w", controller, err)
 	}
 	id := &identity.Identity{ClusterID: ans.ClusterID, Host: cfg.Host, Key: key, RingKey: ans.RingKey, CAPEM: ans.CA,
-		IssuedAt: clk.Now(), KeyID: identity.KeyID(key.Public().(ed25519.PublicKey))}
+		IssuedAt: s.Clock.Now(), KeyID: identity.KeyID(key.Public().(ed25519.PublicKey))}
 	for _, c := range ans.Roster.Controllers {
 		id.Controllers = append(id.Controllers, identity.Controller{ID: c.ID, Address: c.Address, PublicKey: c.PublicKey})
 	}
@@ -80,7 +84,7 @@ func (a *Agent) client() (*http.Client, error) {
 	if !pool.AppendCertsFromPEM(ident.CAPEM) {
 		return nil, errors.New("the CA in this host's identity is damaged: enrol it anew")
 	}
-	return peer.NewClient(peer.ClientOptions{AnyCluster: true, Now: a.clock.Now, Certificate: ident.TLSCertificate,
+	return peer.NewClient(peer.ClientOptions{AnyCluster: true, Dial: a.seams.dial(), Now: a.clock.Now, Certificate: ident.TLSCertificate,
 		Roots: func() (*x509.CertPool, error) { return pool, nil }}), nil
 }
 

@@ -18,7 +18,7 @@ import (
 
 // newMethod makes a fencing method: a new kind is one case here and one folder
 // in fence/.
-func newMethod(b config.BMC, now func() time.Time) (fence.Method, error) {
+func newMethod(_ string, b config.BMC, now func() time.Time) (fence.Method, error) {
 	switch b.Method {
 	case config.MethodIPMI:
 		return ipmi.New(ipmi.Options{Address: b.Address, Username: b.Username, Password: b.Password.Reveal(),
@@ -43,7 +43,7 @@ func newMethod(b config.BMC, now func() time.Time) (fence.Method, error) {
 type powers struct {
 	now    func() time.Time
 	chains map[string]fence.Chain
-	locks  map[string]*sync.Mutex
+	locks  map[string]turn
 
 	mu     sync.Mutex
 	on     map[string]time.Time     // last on with a living agent
@@ -52,19 +52,19 @@ type powers struct {
 	silent map[string]time.Time     // not to be read for evidence before
 }
 
-func newPowers(hosts []config.Host, clk fence.Clock) (*powers, error) {
-	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, locks: map[string]*sync.Mutex{}, on: map[string]time.Time{},
+func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.BMC, func() time.Time) (fence.Method, error)) (*powers, error) {
+	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, locks: map[string]turn{}, on: map[string]time.Time{},
 		last: map[string]fence.Reading{}, auth: map[string]int{}, silent: map[string]time.Time{}}
 	for _, h := range hosts {
 		c := fence.Chain{Clock: clk}
 		for _, b := range h.BMC {
-			m, err := newMethod(b, clk.Now)
+			m, err := method(h.Name, b, clk.Now)
 			if err != nil {
 				return nil, fmt.Errorf("host %s: %s: %w", h.Name, b.Method, err)
 			}
 			c.Links = append(c.Links, fence.Link{Method: m, Budget: b.Budget})
 		}
-		p.chains[h.Name], p.locks[h.Name] = c, &sync.Mutex{}
+		p.chains[h.Name], p.locks[h.Name] = c, make(turn, 1)
 	}
 	return p, nil
 }
@@ -75,8 +75,10 @@ func (p *powers) Off(ctx context.Context, host, boot string, guard fence.Guard) 
 	if !ok {
 		return fence.Proof{}, nil, fmt.Errorf("%w: host %s is not in the inventory", fence.ErrNoProof, host)
 	}
-	l.Lock()
-	defer l.Unlock()
+	if err := l.take(ctx); err != nil {
+		return fence.Proof{}, nil, fmt.Errorf("%w: its BMC is busy: %w", fence.ErrNoProof, err)
+	}
+	defer l.give()
 	return p.chains[host].Off(ctx, host, boot, guard)
 }
 
@@ -86,10 +88,26 @@ func (p *powers) On(ctx context.Context, host string, guard fence.Guard) error {
 	if !ok {
 		return fmt.Errorf("host %s is not in the inventory", host)
 	}
-	l.Lock()
-	defer l.Unlock()
+	if err := l.take(ctx); err != nil {
+		return fmt.Errorf("the BMC of host %s is busy: %w", host, err)
+	}
+	defer l.give()
 	return p.chains[host].On(ctx, guard)
 }
+
+// turn lets one operation at a time through to a BMC.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // Read reads a host's power, whatever it takes.
 func (p *powers) Read(ctx context.Context, host string) fence.Reading {
@@ -97,9 +115,17 @@ func (p *powers) Read(ctx context.Context, host string) fence.Reading {
 	if !ok || len(p.chains[host].Links) == 0 {
 		return fence.Reading{Power: fence.Unknown, Cause: fence.CauseProtocol, Raw: "no fencing method", Began: p.now(), Ended: p.now()}
 	}
-	l.Lock()
+	began := p.now()
+	if l.take(ctx) != nil {
+		return fence.Reading{Power: fence.Unknown, Cause: fence.CauseBusy, Raw: "its BMC is busy", Began: began, Ended: p.now()}
+	}
+	defer l.give()
+	return p.read(ctx, host)
+}
+
+// read is Read for who has the turn.
+func (p *powers) read(ctx context.Context, host string) fence.Reading {
 	r := p.chains[host].Read(ctx)
-	l.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last[host] = r
@@ -127,11 +153,16 @@ func (p *powers) Peek(ctx context.Context, host string) (fence.Reading, bool) {
 	p.mu.Lock()
 	spared := p.now().Before(p.silent[host])
 	p.mu.Unlock()
-	if spared || !l.TryLock() {
+	if spared {
 		return fence.Reading{}, false
 	}
-	l.Unlock()
-	return p.Read(ctx, host), true
+	select {
+	case l <- struct{}{}:
+		defer l.give()
+		return p.read(ctx, host), true
+	default:
+		return fence.Reading{}, false
+	}
 }
 
 func (p *powers) sawOn(host string, at time.Time) {

@@ -3,7 +3,6 @@ package app
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -36,7 +35,7 @@ func (c *Controller) openAPI() error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", c.cfg.API.Listen.String())
+	l, err := c.seams.listen(c.cfg.API.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for the API: %w", err)
 	}

@@ -202,9 +202,12 @@ func (m *Member) uptime() time.Duration {
 func (m *Member) create(why Renewal) error {
 	var t memberlist.Transport
 	var err error
-	if m.o.Transport != nil {
+	switch {
+	case m.o.Transport != nil:
 		t, err = m.o.Transport()
-	} else {
+	case m.o.Sockets != nil:
+		t, err = over(m.o.Sockets, m.o.Bind, m.o.advertise())
+	default:
 		t, err = sockets(m.o)
 	}
 	if err != nil {

@@ -54,6 +54,9 @@ type Options struct {
 	// Transport makes a transport, again after each stall; nil makes UDP and
 	// TCP sockets at Bind.
 	Transport func() (memberlist.Transport, error)
+	// Sockets are where UDP and TCP come from instead of the machine, if there is
+	// no Transport.
+	Sockets Sockets
 	// OnEvent is told what changes, one after the other; nil tells nobody.
 	OnEvent func(Event)
 	Now     func() time.Time

@@ -29,8 +29,10 @@ type Options struct {
 	ID      string
 	Cluster string // the name in the configuration, and in the certificates
 	// Listener, or else Address to listen on.
-	Listener    net.Listener
-	Address     string
+	Listener net.Listener
+	Address  string
+	// Dial opens a TCP connection to another controller; nil is the machine's.
+	Dial        Dial
 	Credentials Credentials
 	// Known says whether a controller of this id belongs to the cluster: by
 	// configuration or by the ledger. It is asked at each request.

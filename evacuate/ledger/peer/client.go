@@ -25,7 +25,21 @@ type ClientOptions struct {
 	// AnyCluster leaves the cluster's name out: a token does not carry it, and
 	// the fingerprint names the CA.
 	AnyCluster bool
-	Now        func() time.Time
+	// Dial opens a TCP connection; nil is the machine's.
+	Dial Dial
+	Now  func() time.Time
+}
+
+// Dial opens a TCP connection to host:port.
+type Dial func(ctx context.Context, address string) (net.Conn, error)
+
+func (d Dial) or() Dial {
+	if d != nil {
+		return d
+	}
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	}
 }
 
 // ClientTLS is for connections to a controller over HTTP.
@@ -85,7 +99,7 @@ func NewClient(o ClientOptions) *http.Client {
 			DialTLSContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 				defer cancel()
-				return dial(ctx, conf, address)
+				return dial(ctx, o.Dial.or(), conf, address)
 			},
 			IdleConnTimeout:        90 * time.Second,
 			MaxIdleConnsPerHost:    2,
@@ -113,7 +127,7 @@ func (c *Channel) Client(id, address string) *http.Client {
 
 func (c *Channel) clientOptions(id string) ClientOptions {
 	return ClientOptions{Cluster: c.opts.Cluster, ID: id, Certificate: c.opts.Credentials.Certificate,
-		Roots: c.opts.Credentials.Roots, Now: c.opts.Now}
+		Roots: c.opts.Credentials.Roots, Dial: c.opts.Dial, Now: c.opts.Now}
 }
 
 func (c *Channel) clientTLS(id, proto string) *tls.Config {

@@ -115,13 +115,13 @@ func (s *StreamLayer) Close() error {
 func (s *StreamLayer) Dial(id, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return dial(ctx, s.channel.clientTLS(id, ProtoRaft), address)
+	return dial(ctx, s.channel.opts.Dial.or(), s.channel.clientTLS(id, ProtoRaft), address)
 }
 
 // dial connects, and names the protocol in its error: an old controller, or
 // another service on that port, speaks another.
-func dial(ctx context.Context, conf *tls.Config, address string) (net.Conn, error) {
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+func dial(ctx context.Context, open Dial, conf *tls.Config, address string) (net.Conn, error) {
+	raw, err := open(ctx, address)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,81 @@
+package app
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector/clock"
+	"github.com/lifeboat-ha/lifeboat/detector/gossip"
+	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
+	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
+	"github.com/lifeboat-ha/lifeboat/fence"
+)
+
+// Seams are the parts that tests, the demo and the simulator replace. Zero values
+// are real.
+type Seams struct {
+	Clock  clock.Clock
+	Prober Prober
+	Stores ledger.Stores
+	// Network is where all sockets come from.
+	Network Network
+	// Nova carries the requests to Keystone, Nova and Placement.
+	Nova http.RoundTripper
+	// Method makes the fencing methods of a host.
+	Method func(host string, b config.BMC, now func() time.Time) (fence.Method, error)
+	// Crash is called at named points; a process may end there.
+	Crash func(point string)
+	// Fatal is told that the process must not go on; it ends if nobody is.
+	Fatal func(error)
+}
+
+// Network is a network as one process sees it.
+type Network interface {
+	ListenPacket(at netip.AddrPort) (net.PacketConn, error)
+	Listen(at netip.AddrPort) (net.Listener, error)
+	Dial(ctx context.Context, address string) (net.Conn, error)
+}
+
+func (s Seams) withDefaults() Seams {
+	if s.Clock == nil {
+		s.Clock = clock.System()
+	}
+	if s.Method == nil {
+		s.Method = newMethod
+	}
+	return s
+}
+
+func (s Seams) listenPacket(at netip.AddrPort) (net.PacketConn, error) {
+	if s.Network != nil {
+		return s.Network.ListenPacket(at)
+	}
+	return net.ListenPacket("udp", at.String())
+}
+
+func (s Seams) listen(at netip.AddrPort) (net.Listener, error) {
+	if s.Network != nil {
+		return s.Network.Listen(at)
+	}
+	return net.Listen("tcp", at.String())
+}
+
+// dial is nil for the real network: the channel knows that one.
+func (s Seams) dial() peer.Dial {
+	if s.Network == nil {
+		return nil
+	}
+	return s.Network.Dial
+}
+
+// ring is nil for the real network: the ring knows that one.
+func (s Seams) ring() gossip.Sockets {
+	if s.Network == nil {
+		return nil
+	}
+	return s.Network
+}
