@@ -233,16 +233,9 @@ func ParseController(name string, data []byte) (*Controller, error) {
 		Controller: ControllerSelf{DataDir: "/var/lib/lifeboat/controller"},
 		Ring:       ControllerRing{Profile: ProfileDefault},
 		API:        API{Listen: netip.MustParseAddrPort("127.0.0.1:7948")},
-		Policy: Policy{
-			Mode: "observe", Storage: StorageNone,
-			HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
-			Storm: Storm{Percent: 10, Window: 10 * time.Minute}, LeaderGrace: 15 * time.Second,
-			Concurrency: 2, InFlight: 10, PerDestination: 5,
-			QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
-			PowerOn: PowerOnOperator,
-		},
-		Probe: Probe{Ports: []int{22}, Timeout: time.Second},
-		Log:   defaultLog(),
+		Policy:     DefaultPolicy(),
+		Probe:      Probe{Ports: []int{22}, Timeout: time.Second},
+		Log:        defaultLog(),
 	}
 	d := decode(name, data, c)
 	c.source = d.source
@@ -251,6 +244,18 @@ func ParseController(name string, data []byte) (*Controller, error) {
 		c.check(d)
 	}
 	return c, d.faults.orNil()
+}
+
+// DefaultPolicy is that of a file which says nothing.
+func DefaultPolicy() Policy {
+	return Policy{
+		Mode: "observe", Storage: StorageNone,
+		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
+		Storm: Storm{Percent: 10, Window: 10 * time.Minute}, LeaderGrace: 15 * time.Second,
+		Concurrency: 2, InFlight: 10, PerDestination: 5,
+		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
+		PowerOn: PowerOnOperator,
+	}
 }
 
 func defaultLog() Log { return Log{Level: "info", Format: "json"} }

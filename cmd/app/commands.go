@@ -22,6 +22,14 @@ func (c *Controller) ID() string { return c.id }
 // Leads says that this controller leads as far as it knows.
 func (c *Controller) Leads() bool { return c.leads() }
 
+// Tenure is the term in which this controller leads, as far as it knows: a former
+// leader's entries are all applied here.
+func (c *Controller) Tenure() (term uint64, leads bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tenure.Term, c.leading
+}
+
 // State is a copy of the replicated state that nobody changes.
 func (c *Controller) State() *evacuate.State { return c.machine.Copy() }
 

@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/cmd/app"
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// machine is one compute host: power, kernel, BMC, agent, nova-compute.
+type machine struct {
+	cloud  *Cloud
+	name   nova.HostName
+	domain string
+	node   *node
+	power  *fencetest.Machine
+	bmc    *fencetest.Redfish
+	bmcAt  *node // the BMC on the network
+	cfg    *config.Agent
+
+	mu    sync.Mutex
+	boots int
+	run   *agentRun // nil: none runs
+	stays bool      // no agent is started at boot
+}
+
+// agentRun is one run of an agent.
+type agentRun struct {
+	proc  *process
+	agent *app.Agent
+	ready chan struct{} // closed once started, or given up
+	ended chan struct{} // closed when nothing of it is left
+}
+
+// bootTakes is how long a machine takes from power to a running agent, and
+// computeTakes how much longer to a running nova-compute.
+const (
+	bootTakes    = 20 * time.Second
+	computeTakes = 3 * time.Second
+)
+
+func (m *machine) path(name string) string { return filepath.Join(m.cloud.dir, string(m.name), name) }
+
+// newBoot gives the machine the boot id of a kernel that has just started.
+func (m *machine) newBoot() error {
+	m.mu.Lock()
+	m.boots++
+	id := fmt.Sprintf("%s-boot-%d\n", m.name, m.boots)
+	m.mu.Unlock()
+	return os.WriteFile(m.path("boot"), []byte(id), 0o600)
+}
+
+func (m *machine) seams(p *process) app.Seams {
+	return app.Seams{Clock: m.node.clock, Network: p, Prober: prober{m.cloud, m.node, p}}
+}
+
+// startAgent starts the agent in the background, after a former one has ended.
+func (m *machine) startAgent() {
+	m.mu.Lock()
+	if m.run != nil || !m.power.On() {
+		m.mu.Unlock()
+		return
+	}
+	r := &agentRun{proc: m.cloud.net.spawn(m.node), ready: make(chan struct{}), ended: make(chan struct{})}
+	m.run = r
+	m.mu.Unlock()
+	m.cloud.work.Go(func() {
+		defer close(r.ready)
+		a, err := app.NewAgent(m.cfg, m.cloud.log(string(m.name)), m.seams(r.proc))
+		if err == nil {
+			err = a.Start(context.Background())
+		}
+		if err != nil {
+			m.cloud.note("agent", "the agent of %s did not start: %v", m.name, err)
+			return
+		}
+		r.agent = a
+	})
+}
+
+// endAgent ends the agent without a word. The rest of it dies in the background.
+func (m *machine) endAgent() {
+	m.mu.Lock()
+	r := m.run
+	m.run = nil
+	m.mu.Unlock()
+	if r == nil {
+		return
+	}
+	r.proc.kill()
+	m.cloud.work.Go(func() {
+		<-r.ready
+		if r.agent != nil {
+			_ = r.agent.Kill()
+		}
+		close(r.ended)
+	})
+}
+
+// stopAgent ends the agent in order: it tells the controllers.
+func (m *machine) stopAgent() {
+	m.mu.Lock()
+	r := m.run
+	m.run = nil
+	m.mu.Unlock()
+	if r == nil {
+		return
+	}
+	m.cloud.work.Go(func() {
+		<-r.ready
+		if r.agent != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			_ = r.agent.Stop(ctx)
+		}
+		r.proc.kill()
+		close(r.ended)
+	})
+}
+
+func (m *machine) process() *process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.run == nil {
+		return nil
+	}
+	return m.run.proc
+}
+
+// powered is what a change of power does, whoever made it.
+func (m *machine) powered(on bool) {
+	if !on {
+		m.cloud.net.locked(func() { m.node.up = false })
+		m.endAgent()
+		m.cloud.nova.PowerOff(m.name)
+		m.cloud.note("power", "%s is without power", m.name)
+		return
+	}
+	m.cloud.nova.PowerOn(m.name)
+	m.cloud.note("power", "%s has power and boots", m.name)
+	m.boot(bootTakes)
+}
+
+// boot brings kernel, agent and nova-compute up, unless power goes meanwhile.
+func (m *machine) boot(takes time.Duration) {
+	m.mu.Lock()
+	n := m.boots
+	m.mu.Unlock()
+	still := func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.power.On() && m.boots <= n+1
+	}
+	m.cloud.work.Go(func() {
+		time.Sleep(takes)
+		if !still() || m.newBoot() != nil {
+			return
+		}
+		m.cloud.net.locked(func() { m.node.up = true })
+		m.cloud.note("power", "%s is up with a new boot id", m.name)
+		m.mu.Lock()
+		stays := m.stays
+		m.mu.Unlock()
+		if !stays {
+			m.startAgent()
+		}
+		time.Sleep(computeTakes)
+		if still() {
+			m.cloud.nova.RestartCompute(m.name)
+		}
+	})
+}
+
+// reboot is a crash whose kernel starts again by itself, so quickly that nobody
+// may have noticed.
+func (m *machine) reboot(takes time.Duration) {
+	if !m.power.On() {
+		return
+	}
+	m.cloud.net.locked(func() { m.node.up = false })
+	m.endAgent()
+	m.cloud.nova.PowerOff(m.name)
+	m.cloud.nova.PowerOn(m.name)
+	m.cloud.note("power", "%s crashed and boots by itself", m.name)
+	m.boot(takes)
+}
+
+// hang stops the machine with its power on: nothing answers, and guests may wake.
+func (m *machine) hang(yes bool) {
+	if yes {
+		m.cloud.net.locked(func() { m.node.up = false })
+		m.freeze(true)
+		return
+	}
+	if m.power.On() {
+		m.cloud.net.locked(func() { m.node.up = true })
+	}
+	m.freeze(false)
+}
+
+// freeze stops everything above the kernel, which goes on to answer.
+func (m *machine) freeze(yes bool) {
+	p := m.process()
+	if yes {
+		if p != nil {
+			p.freeze()
+		}
+		m.cloud.nova.Hang(m.name)
+		return
+	}
+	if p != nil {
+		p.thaw()
+	}
+	m.cloud.nova.Unhang(m.name)
+}
+
+func hostAddrs(i int) map[string]netip.Addr {
+	at := func(network byte) netip.Addr { return netip.AddrFrom4([4]byte{10, network, byte(i / 250), byte(i%250 + 1)}) }
+	return map[string]netip.Addr{Management: at(1), Storage: at(2), Tenant: at(3)}
+}

@@ -1,0 +1,376 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// watch looks at the truth, which nobody inside the cloud knows, and compares it
+// with what is done: it holds the invariants, and tells the timeline.
+type watch struct {
+	cloud *Cloud
+	done  chan struct{}
+	once  sync.Once
+
+	mu      sync.Mutex
+	began   bool
+	heard   map[string]map[string]time.Duration // host, controller: last heartbeat that arrived
+	parted  map[string]time.Duration            // controller: since when it reaches no majority
+	tenures []tenure                            // in the order of being established
+	offs    []off
+	faults  []string // invariants broken, the first first
+	said    map[string]bool
+
+	verdicts map[nova.HostName]detector.State
+	history  []Verdict
+	told     map[evacuate.RecoveryID]int
+	seen     map[evacuate.RecoveryID][]string // timelines that were committed
+	index    uint64                           // the newest entry that anybody has applied
+	ledTerm  uint64
+	doubles  int
+}
+
+type tenure struct {
+	voter string
+	term  uint64
+	at    time.Duration
+}
+
+// off is a power-off that a BMC was sent.
+type off struct {
+	host string
+	at   time.Duration
+}
+
+// Verdict is a change of the leader's opinion.
+type Verdict struct {
+	At     time.Duration
+	Host   nova.HostName
+	State  detector.State
+	Reason detector.Reason
+}
+
+func newWatch(c *Cloud) *watch {
+	w := &watch{cloud: c, done: make(chan struct{}), heard: map[string]map[string]time.Duration{}, parted: map[string]time.Duration{},
+		said: map[string]bool{}, verdicts: map[nova.HostName]detector.State{}, told: map[evacuate.RecoveryID]int{}, seen: map[evacuate.RecoveryID][]string{}}
+	c.net.arrived = w.arrived
+	return w
+}
+
+// begin marks the scenario's zero: what was before is not told.
+func (w *watch) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began, w.history = true, nil
+}
+
+func (w *watch) end() { w.once.Do(func() { close(w.done) }) }
+
+// clock is the network's time, which no scenario moves.
+func (w *watch) clock() time.Duration { return time.Since(w.cloud.net.origin) }
+
+// broken notes a broken invariant, once.
+func (w *watch) broken(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	w.mu.Lock()
+	again := w.said[text]
+	w.said[text] = true
+	if !again {
+		w.faults = append(w.faults, fmt.Sprintf("at %s: %s", short(w.cloud.now()), text))
+	}
+	w.mu.Unlock()
+	if !again {
+		w.cloud.note("BROKEN", "%s", text)
+	}
+}
+
+// arrived is told of each packet that reaches a process. Under the network's lock.
+func (w *watch) arrived(from *node, to netip.AddrPort) {
+	if to.Port() != peerPort || w.cloud.byName[from.name] == nil {
+		return
+	}
+	at, ok := w.cloud.net.places[to.Addr()]
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.heard[from.name] == nil {
+		w.heard[from.name] = map[string]time.Duration{}
+	}
+	w.heard[from.name][at.node.name] = w.clock()
+}
+
+// run looks at everything four times a second.
+func (w *watch) run() {
+	t := time.NewTicker(250 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-t.C:
+			w.look()
+		}
+	}
+}
+
+func (w *watch) look() {
+	w.topology()
+	w.leaders()
+	for _, v := range w.cloud.nova.Violations()[min(w.doubles, len(w.cloud.nova.Violations())):] {
+		w.doubles++
+		w.broken("never two running copies: server %s runs on %s since: %s", v.Server, v.Hosts, v.Why)
+	}
+	l := w.cloud.leader()
+	if l == nil {
+		return
+	}
+	w.opinions(l)
+	w.ledger(l)
+}
+
+// majority is how many controllers are one.
+func (w *watch) majority() int { return len(w.cloud.voters)/2 + 1 }
+
+// topology notes which controllers reach no majority. It is called after each
+// fault too, so that the time is right.
+func (w *watch) topology() {
+	now := w.clock()
+	alive := map[string]bool{}
+	for _, v := range w.cloud.voters {
+		alive[v.id] = v.alive()
+	}
+	parted := map[string]bool{}
+	w.cloud.net.locked(func() {
+		for _, v := range w.cloud.voters {
+			n := 1
+			for _, o := range w.cloud.voters {
+				if o != v && alive[o.id] && w.cloud.net.reaches(v.node, o.node, Management) {
+					n++
+				}
+			}
+			parted[v.id] = n < w.majority()
+		}
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, yes := range parted {
+		if _, was := w.parted[id]; !yes {
+			delete(w.parted, id)
+		} else if !was {
+			w.parted[id] = now
+		}
+	}
+}
+
+// leaders notes each tenure that begins.
+func (w *watch) leaders() {
+	for _, v := range w.cloud.voters {
+		r := v.current()
+		if r == nil {
+			continue
+		}
+		term, leads := r.ctl.Tenure()
+		if !leads {
+			continue
+		}
+		w.mu.Lock()
+		known := slices.ContainsFunc(w.tenures, func(t tenure) bool { return t.term == term })
+		twice := slices.ContainsFunc(w.tenures, func(t tenure) bool { return t.term == term && t.voter != v.id })
+		if !known {
+			w.tenures = append(w.tenures, tenure{v.id, term, w.clock()})
+		}
+		began := w.began
+		w.mu.Unlock()
+		if twice {
+			w.broken("never two leaders of one term: %s in term %d", v.id, term)
+		}
+		if !known && began {
+			w.cloud.note("leader", "%s leads", v.id)
+		}
+	}
+}
+
+// slack is how long before an act its last check may have been made: the guard is
+// asked right before the write, and the way to a BMC takes a moment.
+const slack = 500 * time.Millisecond
+
+// acts holds that nobody acts in the minority or after being deposed.
+func (w *watch) acts(v *voter, what string) {
+	w.topology()
+	now := w.clock()
+	r := v.current()
+	if r == nil {
+		return
+	}
+	term, _ := r.ctl.Tenure()
+	w.mu.Lock()
+	since, parted := w.parted[v.id]
+	var newer tenure
+	for _, t := range w.tenures {
+		if t.term > term && now-t.at > slack {
+			newer = t
+		}
+	}
+	w.mu.Unlock()
+	if parted && now-since > slack {
+		w.broken("never an act in the minority: %s %s, and reaches no majority", v.id, what)
+	}
+	if newer.voter != "" {
+		w.broken("never an act by a deposed leader: %s %s in term %d, while %s leads in term %d", v.id, what, term, newer.voter, newer.term)
+	}
+}
+
+// evacuate is told of each POST that leaves for Nova.
+func (w *watch) evacuate(v *voter) { w.acts(v, "sends an evacuation") }
+
+// off is told of each power-off that leaves for a BMC.
+func (w *watch) off(v *voter, m *machine) {
+	w.acts(v, "switches "+string(m.name)+" off")
+	host, now := string(m.name), w.clock()
+	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
+	again := false
+	if r := v.current(); r != nil {
+		r.ctl.Locked(func(s *evacuate.State) {
+			if o := s.Open(m.name); o != nil {
+				again = o.Refence
+			}
+		})
+	}
+	w.mu.Lock()
+	hearing := 0
+	for _, at := range w.heard[host] {
+		if now-at <= window {
+			hearing++
+		}
+	}
+	w.offs = append(w.offs, off{host, now})
+	recent := map[string]bool{}
+	for _, o := range w.offs {
+		if now-o.at <= w.cloud.policy.Storm.Window {
+			recent[o.host] = true
+		}
+	}
+	w.mu.Unlock()
+	w.cloud.note("off", "%s switches %s off", v.id, host)
+	if hearing >= w.majority() && !again {
+		w.broken("never off while heard: %s switches %s off, whose heartbeats reach %d controllers", v.id, host, hearing)
+	}
+	if limit := w.limit(); len(recent) > limit {
+		w.broken("never beyond the limit: %d hosts fenced within %s (%v), %d allowed", len(recent), w.cloud.policy.Storm.Window, slices.Sorted(maps.Keys(recent)), limit)
+	}
+}
+
+// limit is the blast radius that the policy allows.
+func (w *watch) limit() int {
+	p := evacuate.DefaultPolicy()
+	p.StormCount, p.StormPercent = w.cloud.policy.Storm.Count, w.cloud.policy.Storm.Percent
+	return p.StormLimit(len(w.cloud.hosts))
+}
+
+// opinions tells the changes of the leader's verdicts.
+func (w *watch) opinions(l *voterRun) {
+	verdicts := l.ctl.Verdicts()
+	for _, m := range w.cloud.hosts {
+		v, ok := verdicts[m.name]
+		w.mu.Lock()
+		same := !ok || w.verdicts[m.name] == v.State
+		began := w.began
+		if !same {
+			w.verdicts[m.name] = v.State
+			w.history = append(w.history, Verdict{w.cloud.now(), m.name, v.State, v.Reason})
+		}
+		w.mu.Unlock()
+		if !same && began {
+			w.cloud.note("verdict", "%s is %s: %s", m.name, v.State, v.Detail)
+		}
+	}
+}
+
+// ledger tells what was newly committed, and holds that nothing of it is lost.
+func (w *watch) ledger(l *voterRun) {
+	term, _ := l.ctl.Tenure()
+	var lines []string
+	var lost []string
+	w.mu.Lock()
+	defer func() {
+		w.mu.Unlock()
+		for _, t := range lines {
+			w.cloud.note("ledger", "%s", t)
+		}
+		for _, t := range lost {
+			w.broken("nothing committed is lost: %s", t)
+		}
+	}()
+	l.ctl.Locked(func(s *evacuate.State) {
+		if term != w.ledTerm && s.Index < w.index {
+			lost = append(lost, fmt.Sprintf("the leader of term %d has applied %d entries, %d were", term, s.Index, w.index))
+		}
+		for id := range w.seen {
+			if s.Recoveries[id] == nil {
+				lost = append(lost, fmt.Sprintf("the leader of term %d knows no recovery %s", term, id))
+			}
+		}
+		for _, r := range s.Sorted() {
+			known := w.seen[r.ID]
+			for i, e := range r.Timeline {
+				if i < len(known) {
+					if known[i] != e.Text {
+						lost = append(lost, fmt.Sprintf("line %d of recovery %s was %q and is %q", i, r.ID, known[i], e.Text))
+					}
+					continue
+				}
+				w.seen[r.ID] = append(w.seen[r.ID], e.Text)
+				lines = append(lines, fmt.Sprintf("%s %s", r.Host, e.Text))
+			}
+		}
+		w.index = max(w.index, s.Index)
+	})
+	w.ledTerm = term
+}
+
+// settled says of each recovery that it has ended, or waits and says why. It is
+// asked at the end.
+func (w *watch) unsettled() []string {
+	l := w.cloud.leader()
+	if l == nil {
+		return nil
+	}
+	var open []string
+	l.ctl.Locked(func(s *evacuate.State) {
+		for _, r := range s.Sorted() {
+			if (r.Status == evacuate.StatusOpen || r.Status == evacuate.StatusReturning) && r.Hold == nil {
+				open = append(open, fmt.Sprintf("recovery %s of %s is %s, and says not why it waits", r.ID, r.Host, r.Status))
+			}
+		}
+	})
+	return open
+}
+
+// Faults are the invariants that were broken.
+func (w *watch) broke() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.faults)
+}
+
+func (w *watch) fenced() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names := map[string]bool{}
+	for _, o := range w.offs {
+		names[o.host] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func short(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
