@@ -12,7 +12,7 @@ FUZZ    ?= 60s
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo contract lab bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim contract lab bench fuzz nightly packages clean
 
 all: build test
 
@@ -44,6 +44,9 @@ units: # the systemd units
 demo: # a small cloud in this process: a host dies and is recovered
 	$(BUILD) -o bin/lifeboat ./cmd/lifeboat
 	bin/lifeboat demo
+
+sim: # every scenario; without the race detector, which `test` has
+	LIFEBOAT_SIM_ALL=1 $(GOTEST) -count=1 -timeout 30m ./test/sim
 
 contract: # the adapters against the real thing; what is not given is skipped, and .ci/run counts that
 	$(GOTEST) -tags contract -count=1 -p 1 -timeout 20m ./test/contract/...

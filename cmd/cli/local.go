@@ -157,6 +157,23 @@ func (s *shell) demo() *cobra.Command {
 	return c
 }
 
+func (s *shell) sim() *cobra.Command {
+	var seed uint64
+	var logs string
+	c := cmd("sim FILE", "play a scenario in virtual time: what would Lifeboat do?", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		if s.hooks.Sim == nil {
+			return absent("simulator")
+		}
+		if err := s.hooks.Sim(ctx, a[0], seed, logs, s.out); err != nil {
+			return codeError{ExitUsage, err}
+		}
+		return nil
+	})
+	c.Flags().Uint64Var(&seed, "seed", 1, "which packets are lost, where some are")
+	c.Flags().StringVar(&logs, "log", "", "also print the processes' logs from this level on: debug, info, warn")
+	return c
+}
+
 func (s *shell) version() *cobra.Command {
 	return cmd("version", "the version", cobra.NoArgs, func(context.Context, []string) error {
 		fmt.Fprintln(s.out, s.hooks.Version)

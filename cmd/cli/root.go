@@ -28,6 +28,9 @@ type Hooks struct {
 	Now     func() time.Time
 	Demo    func(ctx context.Context, out io.Writer, keep bool) error
 	Enrol   func(ctx context.Context, cfg *config.Agent, controller, token string) error
+	// Sim plays a scenario file in virtual time; it ends the program unless the file
+	// is wrong.
+	Sim func(ctx context.Context, file string, seed uint64, logs string, out io.Writer) error
 	// CheckOnline checks a controller's file against Nova and the BMCs.
 	CheckOnline func(ctx context.Context, cfg *config.Controller, out io.Writer) error
 }
@@ -62,7 +65,7 @@ func Root(h Hooks) *cobra.Command {
 	f.StringVarP(&s.output, "output", "o", "table", "table or json")
 	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
 		s.maintenance(), s.freeze(), s.arm(), s.returnCmd(), s.token(), s.enroll(), s.removeHost(), s.controllerCmd(), s.controllersCmd(), s.ledgerCmd(),
-		s.caCmd(), s.ringKey(), s.configCmd(), s.demo(), s.version())
+		s.caCmd(), s.ringKey(), s.configCmd(), s.demo(), s.sim(), s.version())
 	return root
 }
 

@@ -21,6 +21,7 @@ func main() {
 		Now:         clock.System().Now,
 		Enrol:       app.Enrol,
 		CheckOnline: app.CheckOnline,
+		Sim:         demo.Sim,
 		Demo: func(ctx context.Context, out io.Writer, keep bool) error {
 			return demo.Run(ctx, demo.Options{Out: out, Keep: keep})
 		},

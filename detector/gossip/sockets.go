@@ -24,6 +24,7 @@ type Sockets interface {
 type socketed struct {
 	sockets   Sockets
 	advertise netip.AddrPort
+	now       func() time.Time
 	packets   net.PacketConn
 	streams   net.Listener
 	packetCh  chan *memberlist.Packet
@@ -36,7 +37,7 @@ type socketed struct {
 // mostPacket is the longest datagram there can be.
 const mostPacket = 64 << 10
 
-func over(s Sockets, bind, advertise netip.AddrPort) (memberlist.Transport, error) {
+func over(s Sockets, bind, advertise netip.AddrPort, now func() time.Time) (memberlist.Transport, error) {
 	packets, err := s.ListenPacket(bind)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func over(s Sockets, bind, advertise netip.AddrPort) (memberlist.Transport, erro
 	if err != nil {
 		return nil, errors.Join(err, packets.Close())
 	}
-	t := &socketed{sockets: s, advertise: advertise, packets: packets, streams: streams,
+	t := &socketed{sockets: s, advertise: advertise, now: now, packets: packets, streams: streams,
 		packetCh: make(chan *memberlist.Packet), streamCh: make(chan net.Conn), done: make(chan struct{})}
 	t.owned.Go(t.hear)
 	t.owned.Go(t.accept)
@@ -59,7 +60,7 @@ func (t *socketed) hear() {
 		if err != nil {
 			return // closed: there is no other error of these sockets
 		}
-		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: time.Now()}
+		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: t.now()}
 		select {
 		case t.packetCh <- p:
 		case <-t.done:
@@ -94,7 +95,7 @@ func (t *socketed) WriteTo(b []byte, addr string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("write to %s: %w", addr, err)
 	}
-	now := time.Now()
+	now := t.now()
 	_, err = t.packets.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	return now, err
 }

@@ -50,20 +50,23 @@ func DefaultSetup() Setup {
 
 // Cloud is a whole site in memory.
 type Cloud struct {
-	setup  Setup
-	policy config.Policy
-	dir    string
-	logs   slog.Handler
-	net    *network
-	nova   *novatest.Cloud
-	novaT  *novatest.Transport
-	novaAt *node
-	hosts  []*machine
-	byName map[string]*machine
-	voters []*voter
-	watch  *watch
-	zero   atomic.Int64 // the scenario's zero, after the network's origin
-	work   sync.WaitGroup
+	ctx     context.Context //nolint:containedctx // the life of the cloud
+	cancel  context.CancelFunc
+	setup   Setup
+	policy  config.Policy
+	dir     string
+	logs    slog.Handler
+	net     *network
+	nova    *novatest.Cloud
+	novaT   *novatest.Transport
+	novaAt  *node
+	hosts   []*machine
+	byName  map[string]*machine
+	voters  []*voter
+	servers []nova.ServerID
+	watch   *watch
+	zero    atomic.Int64 // the scenario's zero, after the network's origin
+	work    sync.WaitGroup
 
 	mu     sync.Mutex
 	armed  []*armed
@@ -89,6 +92,7 @@ func hostName(i int) string { return fmt.Sprintf("host%02d", i+1) }
 // It must be called in a bubble of testing/synctest.
 func Open(ctx context.Context, s Setup, p config.Policy, seed uint64, dir string, logs slog.Handler) (*Cloud, error) {
 	c := &Cloud{setup: s, policy: p, dir: dir, logs: logs, net: newNetwork(seed), byName: map[string]*machine{}}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.watch = newWatch(c)
 	c.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true, ResumeGuests: s.ResumeGuests})
 	c.novaT = c.nova.Transport()
@@ -120,7 +124,7 @@ func (c *Cloud) log(name string) *slog.Logger { return slog.New(c.logs).With("pr
 
 func (c *Cloud) addHost(i int, empty bool) {
 	name := hostName(i)
-	per := max(1, (c.setup.Hosts+c.setup.Domains-1)/max(1, c.setup.Domains))
+	per := c.setup.perDomain()
 	m := &machine{cloud: c, name: nova.HostName(name), domain: fmt.Sprintf("rack%d", i/per+1), power: fencetest.NewMachine(true)}
 	m.node = c.net.add(name, hostAddrs(i))
 	m.bmcAt = c.net.add("bmc-"+name, nil)
@@ -128,7 +132,7 @@ func (c *Cloud) addHost(i int, empty bool) {
 	m.power.OnPower = m.powered
 	c.nova.AddHost(m.name)
 	if !empty && c.setup.Servers > 0 {
-		c.nova.Boot(m.name, c.setup.Servers, novatest.BootOptions{Name: "vm-" + name})
+		c.servers = append(c.servers, c.nova.Boot(m.name, c.setup.Servers, novatest.BootOptions{Name: "vm-" + name})...)
 	}
 	c.hosts = append(c.hosts, m)
 	c.byName[name] = m
@@ -338,6 +342,7 @@ func (c *Cloud) fatal(v *voter, r *voterRun, err error) {
 func (c *Cloud) Close() {
 	c.watch.end()
 	c.disarm()
+	c.cancel()
 	for _, h := range c.hosts {
 		h.endAgent()
 	}

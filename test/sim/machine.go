@@ -223,6 +223,8 @@ func (m *machine) freeze(yes bool) {
 }
 
 func hostAddrs(i int) map[string]netip.Addr {
-	at := func(network byte) netip.Addr { return netip.AddrFrom4([4]byte{10, network, byte(i / 250), byte(i%250 + 1)}) }
+	at := func(network byte) netip.Addr {
+		return netip.AddrFrom4([4]byte{10, network, byte(i / 250), byte(i%250 + 1)})
+	}
 	return map[string]netip.Addr{Management: at(1), Storage: at(2), Tenant: at(3)}
 }

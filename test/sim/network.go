@@ -345,7 +345,7 @@ func (p *process) kill() {
 		}
 	}
 	for s := range p.conns {
-		s.break_(syscall.ECONNRESET)
+		s.fail(syscall.ECONNRESET)
 		if p.node.up {
 			s.tellReset()
 		}

@@ -172,8 +172,8 @@ func (s *stream) stir() {
 	}
 }
 
-// break_ ends this side.
-func (s *stream) break_(err error) {
+// fail ends this side.
+func (s *stream) fail(err error) {
 	if s.end == nil {
 		s.end = err
 	}
@@ -188,7 +188,7 @@ func (s *stream) tellReset() {
 	peer := s.peer
 	ok, delay := s.proc.net.passes(s.proc.node, peer.proc.node, s.network)
 	if ok {
-		s.proc.net.after(delay, func() { peer.break_(syscall.ECONNRESET) })
+		s.proc.net.after(delay, func() { peer.fail(syscall.ECONNRESET) })
 	}
 }
 
@@ -223,7 +223,7 @@ func (s *stream) arrive(data []byte, fin bool) {
 	case !to.proc.node.up:
 		return // swallowed: the machine is gone
 	case to.proc.dead || (to.closed && len(data) > 0):
-		s.break_(syscall.ECONNRESET)
+		s.fail(syscall.ECONNRESET)
 		return
 	}
 	if to.end == nil {
@@ -241,7 +241,7 @@ func (s *stream) Read(b []byte) (int, error) {
 		if !s.proc.awake(context.Background()) {
 			return 0, net.ErrClosed
 		}
-		n, err, left := s.take(b)
+		n, left, err := s.take(b)
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -259,27 +259,27 @@ func (s *stream) Read(b []byte) (int, error) {
 }
 
 // take reads without waiting; left is until the deadline, zero without one.
-func (s *stream) take(b []byte) (n int, err error, left time.Duration) { //nolint:revive // the error is one of three answers
+func (s *stream) take(b []byte) (n int, left time.Duration, err error) {
 	s.proc.net.mu.Lock()
 	defer s.proc.net.mu.Unlock()
 	if s.closed {
-		return 0, net.ErrClosed, 0
+		return 0, 0, net.ErrClosed
 	}
 	if !s.readBy.IsZero() {
 		if left = s.proc.node.clock.until(s.readBy); left <= 0 {
 			s.stir()
-			return 0, os.ErrDeadlineExceeded, 0
+			return 0, 0, os.ErrDeadlineExceeded
 		}
 	}
 	if s.in.Len() > 0 {
 		n, _ = s.in.Read(b)
-		return n, nil, 0
+		return n, 0, nil
 	}
 	if s.end != nil {
 		s.stir() // for the next reader too
-		return 0, s.end, 0
+		return 0, 0, s.end
 	}
-	return 0, nil, left
+	return 0, left, nil
 }
 
 // Write never waits: the buffers of both kernels are as long as needed.

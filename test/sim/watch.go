@@ -373,4 +373,10 @@ func (w *watch) fenced() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+func (w *watch) opinionsSoFar() []Verdict {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.history)
+}
+
 func short(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
