@@ -1,0 +1,109 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
+	"github.com/lifeboat-ha/lifeboat/nova"
+	"github.com/lifeboat-ha/lifeboat/nova/novatest"
+)
+
+// bmcWords are the ways in which a BMC misbehaves.
+var bmcWords = map[string]func(k *fencetest.Knobs, d time.Duration){
+	"wrong-password": func(k *fencetest.Knobs, _ time.Duration) { k.Password = "another" },
+	"says-off":       func(k *fencetest.Knobs, _ time.Duration) { k.LyingOff = true },
+	"ignores":        func(k *fencetest.Knobs, _ time.Duration) { k.NotHonoured = true },
+	"busy":           func(k *fencetest.Knobs, _ time.Duration) { k.Busy = -1 },
+	"null":           func(k *fencetest.Knobs, _ time.Duration) { k.Empty = true },
+	"slow":           func(k *fencetest.Knobs, d time.Duration) { k.Delay = d },
+	"turns-on":       func(k *fencetest.Knobs, d time.Duration) { k.SelfOn = d },
+}
+
+func how(w string) (word string, d time.Duration, err error) {
+	word, rest, timed := strings.Cut(w, "=")
+	if timed {
+		if d, err = time.ParseDuration(rest); err != nil || d <= 0 {
+			return "", 0, fmt.Errorf("%q is no duration", rest)
+		}
+	}
+	if (word == "slow" || word == "turns-on") != timed {
+		return "", 0, fmt.Errorf("%q: slow and turns-on need =D, the others take none", w)
+	}
+	return word, d, nil
+}
+
+func isBMC(n names, o order) error {
+	if len(o.args) != 2 {
+		return errors.New("whose, and how?")
+	}
+	word, _, err := how(o.args[1])
+	if _, ok := bmcWords[word]; err == nil && !ok && word != "unreachable" && word != "well" {
+		err = fmt.Errorf("a BMC cannot be %q", word)
+	}
+	return errors.Join(isHost(n, o.args[0]), err)
+}
+
+func bmc(c *Cloud, o order) (func(), error) {
+	word, d, _ := how(o.args[1])
+	well := func(m *machine) func() {
+		m.bmc.Reset()
+		c.net.locked(func() { m.bmcAt.up = true })
+		return nil
+	}
+	return eachHost(func(m *machine) func() {
+		switch word {
+		case "well":
+			well(m)
+		case "unreachable":
+			c.net.locked(func() { m.bmcAt.up = false })
+		default:
+			m.bmc.Set(func(k *fencetest.Knobs) { bmcWords[word](k, d) })
+		}
+		return func() { well(m) }
+	})(c, o)
+}
+
+// novaWords are the ways in which Nova is ill.
+var novaWords = map[string]func(c *Cloud, d time.Duration){
+	"api-down":      func(c *Cloud, _ time.Duration) { c.novaT.SetReachable(false) },
+	"db-down":       func(c *Cloud, _ time.Duration) { c.nova.Inject(novatest.Fault{Status: http.StatusInternalServerError}) },
+	"keystone-down": func(c *Cloud, _ time.Duration) { c.nova.SetKeystone(false) },
+	"broker-down":   func(c *Cloud, _ time.Duration) { c.nova.SetBroker(false) },
+	"no-conductor":  func(c *Cloud, _ time.Duration) { c.nova.SetControl(nova.Conductor, false) },
+	"no-scheduler":  func(c *Cloud, _ time.Duration) { c.nova.SetControl(nova.Scheduler, false) },
+	"loses-answers": func(c *Cloud, _ time.Duration) {
+		c.nova.Inject(novatest.Fault{Match: "POST ", After: true, Hang: true})
+	},
+	"slow": func(c *Cloud, d time.Duration) { c.nova.Inject(novatest.Fault{Delay: d}) },
+	"well": func(c *Cloud, _ time.Duration) { novaWell(c) },
+}
+
+func novaWell(c *Cloud) {
+	c.novaT.SetReachable(true)
+	c.nova.Heal()
+	c.nova.SetKeystone(true)
+	c.nova.SetBroker(true)
+	c.nova.SetControl(nova.Conductor, true)
+	c.nova.SetControl(nova.Scheduler, true)
+}
+
+func isNova(_ names, o order) error {
+	if len(o.args) != 1 {
+		return errors.New("how?")
+	}
+	word, _, err := how(o.args[0])
+	if _, ok := novaWords[word]; err == nil && !ok {
+		err = fmt.Errorf("nova cannot be %q", word)
+	}
+	return err
+}
+
+func novaFault(c *Cloud, o order) (func(), error) {
+	word, d, _ := how(o.args[0])
+	novaWords[word](c, d)
+	return func() { novaWell(c) }, nil
+}
