@@ -2,9 +2,8 @@
 
 package sim_test
 
-// The race detector takes ten times as long: a few scenarios that do most things.
-const schedules = 2
-
+// chosen: the race detector takes ten times as long, so a few scenarios that do
+// most things.
 func chosen(name string, _ int) bool {
 	switch name {
 	case "power-cut", "leader-killed-fencing", "minority-leader", "frozen-host":
