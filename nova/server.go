@@ -50,9 +50,14 @@ type Server struct {
 	// Groups are the UUIDs of the server groups it belongs to.
 	Groups []string
 	Flavor string
-	Image  string // empty when it boots from a volume
-	Zone   string
-	Node   string // the hypervisor's hostname, which may differ from Host
+	// FlavorExtra are the flavor's extra specs as they were at boot; nil where
+	// the account may not see them.
+	FlavorExtra map[string]string
+	Image       string // empty when it boots from a volume
+	// ImageProperties are its image's of today; nil where they were not read.
+	ImageProperties map[string]string
+	Zone            string
+	Node            string // the hypervisor's hostname, which may differ from Host
 }
 
 // ServerGroup is a scheduling group of servers.

@@ -69,6 +69,8 @@ type Cloud struct {
 	servers    []*server
 	byID       map[string]*server
 	groups     []*group
+	aggregates []nova.Aggregate
+	images     map[string]map[string]string
 	migrations []*migration
 	tokens     map[string]time.Time
 	faults     []*Fault
@@ -110,6 +112,7 @@ func New(o Options) *Cloud {
 		counters:  map[string]int{},
 		timers:    map[*time.Timer]struct{}{},
 		downCells: map[string]bool{},
+		images:    map[string]map[string]string{uuid("1b", 1): {}},
 		closed:    make(chan struct{}),
 		control: map[string]*controlService{
 			nova.Conductor: {id: uuid("c0", 1), host: "ctl1", up: true},

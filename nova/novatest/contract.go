@@ -19,6 +19,7 @@ type (
 		ControlServices(ctx context.Context) (nova.Control, error)
 		Ping(ctx context.Context) error
 		ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error)
+		Aggregates(ctx context.Context) ([]nova.Aggregate, error)
 	}
 	// ReadsServers is what it asks about servers and their evacuations.
 	ReadsServers interface {
@@ -68,6 +69,7 @@ func Contract(t *testing.T, h Harness) {
 		h.Run = func(t *testing.T, name string, f func(t *testing.T)) { t.Run(name, f) }
 	}
 	h.Run(t, "services", h.services)
+	h.Run(t, "aggregates", h.aggregates)
 	h.Run(t, "update", h.update)
 	h.Run(t, "refusals", h.refusals)
 	servers := h.Boot(t, h.Source, 3)
@@ -123,6 +125,22 @@ func (h Harness) services(t *testing.T) {
 	}
 	if err := h.API.Ping(h.ctx(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// aggregates: whatever there are, each has a name, and hosts that Nova knows.
+func (h Harness) aggregates(t *testing.T) {
+	list, err := h.API.Aggregates(h.ctx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if a.Name == "" || a.Metadata == nil {
+			t.Errorf("an aggregate reads as %+v", a)
+		}
+		for _, host := range a.Hosts {
+			h.service(t, host)
+		}
 	}
 }
 

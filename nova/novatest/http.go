@@ -39,7 +39,7 @@ func fault(status int, message string) reply {
 	return reply{status: status, body: map[string]any{name: map[string]any{"code": status, "message": message}}}
 }
 
-// ServeHTTP answers /identity, /compute and /placement.
+// ServeHTTP answers /identity, /compute, /placement and /image.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.mux.ServeHTTP(w, r) }
 
 type handler func(c *Cloud, q query) reply
@@ -58,11 +58,13 @@ func (c *Cloud) routes() *http.ServeMux {
 		"GET /os-migrations":                    (*Cloud).listMigrations,
 		"GET /os-server-groups":                 (*Cloud).listGroups,
 		"GET /os-hypervisors/detail":            (*Cloud).listHypervisors,
+		"GET /os-aggregates":                    (*Cloud).listAggregates,
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		mux.HandleFunc(method+" /compute/v2.1"+path, c.serve(computeService, h))
 	}
 	mux.HandleFunc("GET /placement/resource_providers/{id}/traits", c.serve(placementService, (*Cloud).traits))
+	mux.HandleFunc("GET /image/v2/images/{id}", c.serve(imageService, (*Cloud).showImage))
 	return mux
 }
 
@@ -72,6 +74,7 @@ const (
 	plainService     serviceKind = ""
 	computeService   serviceKind = "compute"
 	placementService serviceKind = "placement"
+	imageService     serviceKind = "image"
 )
 
 // serve wraps a handler in what every request goes through: the record, the

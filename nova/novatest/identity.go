@@ -42,6 +42,7 @@ func (c *Cloud) login(q query) reply {
 				c.catalogEntry("identity", "/identity/v3"),
 				c.catalogEntry("compute", "/compute/v2.1"),
 				c.catalogEntry("placement", "/placement"),
+				c.catalogEntry("image", "/image"),
 			},
 		},
 	}}

@@ -26,7 +26,7 @@ type server struct {
 	locked, reimaged, diskLost                bool
 	image                                     string
 	pinnedZone                                bool
-	metadata                                  map[string]string
+	metadata, extra                           map[string]string
 	actions                                   []action
 }
 
@@ -58,20 +58,22 @@ func (c *Cloud) setStatus(m *migration, s nova.MigrationStatus) {
 
 // BootOptions shapes servers. Zero values are a running, image-backed server.
 type BootOptions struct {
-	Name       string
-	Project    string
-	VMState    string
-	TaskState  string
-	PowerState int // by VMState if zero
-	FromVolume bool
-	Volumes    int
-	Locked     bool
-	NoLaunch   bool // launched_at is null: it never ran
-	RAMMiB     int  // 2048
-	VCPUs      int  // 1
-	PinnedZone bool
-	Group      string // from AddGroup
-	Metadata   map[string]string
+	Name        string
+	Project     string
+	VMState     string
+	TaskState   string
+	PowerState  int // by VMState if zero
+	FromVolume  bool
+	Volumes     int
+	Locked      bool
+	NoLaunch    bool // launched_at is null: it never ran
+	RAMMiB      int  // 2048
+	VCPUs       int  // 1
+	PinnedZone  bool
+	Group       string // from AddGroup
+	Metadata    map[string]string
+	FlavorExtra map[string]string
+	Image       string // from AddImage
 }
 
 // Boot puts n servers on a host.
@@ -107,8 +109,11 @@ func (c *Cloud) newServer(h *host, o BootOptions) *server {
 	s := &server{
 		id: uuid("1a", i), name: o.Name, project: o.Project, host: h.name, node: h.node, zone: h.zone, cell: h.cell,
 		vmState: o.VMState, task: o.TaskState, power: o.PowerState, ramMiB: o.RAMMiB, vcpus: o.VCPUs,
-		volumes: o.Volumes, locked: o.Locked, pinnedZone: o.PinnedZone, metadata: o.Metadata,
+		volumes: o.Volumes, locked: o.Locked, pinnedZone: o.PinnedZone, metadata: o.Metadata, extra: o.FlavorExtra,
 		created: c.now(), launched: c.now(), image: uuid("1b", 1),
+	}
+	if o.Image != "" {
+		s.image = o.Image
 	}
 	if s.name == "" {
 		s.name = fmt.Sprintf("vm-%d", i)

@@ -65,14 +65,10 @@ func (c *Cloud) serverRow(s *server, version int) map[string]any {
 	for range s.volumes {
 		volumes = append(volumes, map[string]any{"id": uuid("70", 1), "delete_on_termination": false})
 	}
-	metadata := s.metadata
-	if metadata == nil {
-		metadata = map[string]string{}
-	}
 	row := map[string]any{
-		"id": s.id, "name": s.name, "tenant_id": s.project, "status": status(s), "metadata": metadata,
+		"id": s.id, "name": s.name, "tenant_id": s.project, "status": status(s), "metadata": orEmpty(s.metadata),
 		"locked": s.locked, "image": image, "created": s.created.UTC().Format("2006-01-02T15:04:05Z"),
-		"flavor":                               map[string]any{"original_name": "m1", "ram": s.ramMiB, "vcpus": s.vcpus, "disk": 10},
+		"flavor":                               map[string]any{"original_name": "m1", "ram": s.ramMiB, "vcpus": s.vcpus, "disk": 10, "extra_specs": orEmpty(s.extra)},
 		"OS-EXT-STS:vm_state":                  s.vmState,
 		"OS-EXT-STS:task_state":                orNull(s.task),
 		"OS-EXT-STS:power_state":               s.power,
@@ -95,6 +91,13 @@ func (c *Cloud) serverRow(s *server, version int) map[string]any {
 		row["server_groups"] = ids
 	}
 	return row
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
 }
 
 func orNull(s string) any {

@@ -19,7 +19,7 @@ const patience = 5 * time.Second
 type request struct {
 	name    string // for metrics: one word
 	doing   string // for errors: what a person would say
-	service string // compute or placement
+	service string // compute, placement or image
 	method  string
 	path    string // with its query, no leading slash
 	version string // microversion; empty sends none
@@ -45,8 +45,11 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	defer cancel()
 	began := c.now()
 	fleet := c.compute
-	if r.service == "placement" {
+	switch r.service {
+	case "placement":
 		fleet = c.placement
+	case "image":
+		fleet = c.glance
 	}
 	order := fleet.order(began)
 	if len(order) == 0 {

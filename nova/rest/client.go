@@ -35,12 +35,14 @@ type Client struct {
 	identity  *endpoints
 	compute   *endpoints
 	placement *endpoints
+	glance    *endpoints
 
 	mu       sync.Mutex
 	versions *versions                  // nil until negotiated
 	nodes    map[nova.HostName][]string // resource providers of each host
 	groups   map[nova.ServerID][]string // server groups of each server
 	groupsAt time.Time                  // when groups were read
+	images   map[string]image           // properties by image id
 	token    struct{ issued, expires time.Time }
 	renewal  *renewal // the one in flight
 
@@ -90,6 +92,7 @@ func newClient(o Options, creds credentials) *Client {
 		opts: o, now: o.Now, log: o.Log, auth: creds.auth, secrets: creds.secrets(),
 		identity: newEndpoints(slices.Concat(o.AuthEndpoints, []string{creds.auth.IdentityEndpoint}), identityBase),
 		nodes:    map[nova.HostName][]string{},
+		images:   map[string]image{},
 		kick:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
 	}

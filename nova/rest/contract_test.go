@@ -15,6 +15,7 @@ func TestContractOnEmulator(t *testing.T) {
 		cloud.AddHost("cmp01")
 		cloud.AddHost("cmp02")
 		cloud.AddHost("cmp03")
+		cloud.SetAggregates(nova.Aggregate{Name: "fast", Zone: "az1", Hosts: []nova.HostName{"cmp01"}, Metadata: map[string]string{"ssd": "true"}})
 		novatest.Contract(t, novatest.Harness{
 			API: client, Source: "cmp01", Others: []nova.HostName{"cmp02", "cmp03"},
 			Boot: func(_ *testing.T, host nova.HostName, n int) []nova.ServerID { return cloud.Boot(host, n) },

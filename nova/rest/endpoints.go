@@ -77,4 +77,9 @@ func computeBase(a string) string {
 	return a + "/v2.1/"
 }
 
+// imageBase makes http://h:9292 and …/v2 both mean Glance's v2.
+func imageBase(a string) string {
+	return strings.TrimSuffix(strings.TrimRight(a, "/"), "/v2") + "/v2/"
+}
+
 func placementBase(a string) string { return strings.TrimRight(a, "/") + "/" }

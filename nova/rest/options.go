@@ -28,6 +28,9 @@ type Options struct {
 	Endpoints          []string `yaml:"endpoints"`
 	AuthEndpoints      []string `yaml:"auth_endpoints"`
 	PlacementEndpoints []string `yaml:"placement_endpoints"`
+	ImageEndpoints     []string `yaml:"image_endpoints"`
+	// Images asks Glance for the properties of servers' images.
+	Images bool `yaml:"images"`
 
 	CAFile string `yaml:"ca_file"`
 	// Timeout bounds a call whose context has no deadline.
@@ -59,7 +62,7 @@ func (o Options) Validate() error {
 		faults = append(faults, fmt.Errorf("timeout %v is negative", o.Timeout))
 	}
 	for name, list := range map[string][]string{
-		"endpoints": o.Endpoints, "auth_endpoints": o.AuthEndpoints, "placement_endpoints": o.PlacementEndpoints,
+		"endpoints": o.Endpoints, "auth_endpoints": o.AuthEndpoints, "placement_endpoints": o.PlacementEndpoints, "image_endpoints": o.ImageEndpoints,
 	} {
 		for _, e := range list {
 			if err := checkURL(e); err != nil {

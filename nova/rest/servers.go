@@ -38,9 +38,10 @@ type server struct {
 	LaunchedAt stamp             `json:"OS-SRV-USG:launched_at"`
 	Volumes    []struct{}        `json:"os-extended-volumes:volumes_attached"`
 	Flavor     struct {
-		Name  string `json:"original_name"`
-		RAM   int    `json:"ram"`
-		VCPUs int    `json:"vcpus"`
+		Name  string            `json:"original_name"`
+		RAM   int               `json:"ram"`
+		VCPUs int               `json:"vcpus"`
+		Extra map[string]string `json:"extra_specs"` // from 2.47 on, if policy lets us see it
 	} `json:"flavor"`
 	Fault struct {
 		Message string `json:"message"`
@@ -52,7 +53,7 @@ func (s server) word() nova.Server {
 		ID: nova.ServerID(s.ID), Name: s.Name, Host: nova.HostName(s.Host.value), Project: s.Project, Status: s.Status,
 		VMState: strings.ToLower(s.VMState), TaskState: strings.ToLower(s.TaskState), PowerState: s.PowerState,
 		LaunchedAt: s.LaunchedAt.Time, Locked: s.Locked, Volumes: len(s.Volumes),
-		RAMMiB: s.Flavor.RAM, VCPUs: s.Flavor.VCPUs, Flavor: s.Flavor.Name,
+		RAMMiB: s.Flavor.RAM, VCPUs: s.Flavor.VCPUs, Flavor: s.Flavor.Name, FlavorExtra: s.Flavor.Extra,
 		Metadata: s.Metadata, Fault: s.Fault.Message, Groups: s.Groups, Zone: s.Zone, Node: s.Node,
 		VolumeBooted: string(s.Image) == `""`,
 	}
@@ -91,6 +92,7 @@ func (c *Client) Servers(ctx context.Context, host nova.HostName) ([]nova.Server
 		w.Groups = groups[w.ID]
 		list = append(list, w)
 	}
+	c.imagesOf(ctx, list)
 	return list, nil
 }
 

@@ -177,6 +177,11 @@ func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error
 		placement = slices.Concat(placement, []string{a})
 	}
 	c.placement = newEndpoints(placement, placementBase)
+	images := c.opts.ImageEndpoints
+	if a := addressOf(catalog, "image", creds); a != "" {
+		images = slices.Concat(images, []string{a})
+	}
+	c.glance = newEndpoints(images, imageBase)
 	return nil
 }
 
