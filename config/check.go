@@ -36,6 +36,7 @@ func (c *Controller) check(d *decoder) {
 	c.checkListeners(d)
 	c.checkNova(d)
 	c.checkPolicy(d)
+	c.checkGates(d)
 	for i, port := range c.Probe.Ports {
 		if port < 1 || port > 65535 {
 			d.fault(item("probe.ports", i), "%d is no port: 1 to 65535", port)
@@ -129,7 +130,7 @@ func (c *Controller) checkNova(d *decoder) {
 	for _, list := range []struct {
 		name string
 		urls []string
-	}{{"endpoints", n.Endpoints}, {"auth_endpoints", n.AuthEndpoints}, {"placement_endpoints", n.PlacementEndpoints}} {
+	}{{"endpoints", n.Endpoints}, {"auth_endpoints", n.AuthEndpoints}, {"placement_endpoints", n.PlacementEndpoints}, {"image_endpoints", n.ImageEndpoints}} {
 		for i, raw := range list.urls {
 			d.url(item("nova."+list.name, i), raw)
 		}

@@ -194,7 +194,7 @@ func TestWordsOfEvacuate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if q := c.Policy; p.LeaderGrace != q.LeaderGrace || p.StormPercent != q.Storm.Percent || p.Concurrency != q.Concurrency ||
-		p.InFlight != q.InFlight || p.QuietPeriod != q.QuietPeriod || p.HealthyDelay != q.HealthyDelay {
+		p.InFlight != q.InFlight || p.CliffPercent != q.Storm.Cliff.Percent || p.CliffWindow != q.Storm.Cliff.Within || p.QuietPeriod != q.QuietPeriod || p.HealthyDelay != q.HealthyDelay {
 		t.Errorf("defaults differ: %+v, %+v", p, q)
 	}
 }

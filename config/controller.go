@@ -23,6 +23,7 @@ type Controller struct {
 	Nova       Nova           `yaml:"nova,omitempty"`
 	Policy     Policy         `yaml:"policy"`
 	Probe      Probe          `yaml:"probe"`
+	Kdump      Kdump          `yaml:"kdump,omitempty"`
 	// Defaults are merged into every host by ParseController.
 	Defaults Defaults `yaml:"defaults,omitempty"`
 	Hosts    []Host   `yaml:"hosts,omitempty"`
@@ -98,6 +99,7 @@ type Nova struct {
 	Endpoints          []string      `yaml:"endpoints,omitempty"`
 	AuthEndpoints      []string      `yaml:"auth_endpoints,omitempty"`
 	PlacementEndpoints []string      `yaml:"placement_endpoints,omitempty"`
+	ImageEndpoints     []string      `yaml:"image_endpoints,omitempty"`
 	CA                 string        `yaml:"ca,omitempty"`
 	Timeout            time.Duration `yaml:"timeout,omitempty"`
 }
@@ -131,15 +133,11 @@ type Policy struct {
 	// Matrix says what each combination of lost networks means: fence, repair,
 	// report or ignore. What is not given keeps its default.
 	Matrix map[string]string `yaml:"matrix,omitempty"`
-}
-
-// Storm is how many hosts may be dead before it is a question: the smaller of
-// both numbers, and at least one. Count 0 (not given) goes by the cloud's size.
-type Storm struct {
-	Count   int `yaml:"count,omitempty"`
-	Percent int `yaml:"percent"`
-	// Window is how long a fenced host goes on counting.
-	Window time.Duration `yaml:"window"`
+	// Aggregates asks the limits in the metadata of Nova's host aggregates.
+	Aggregates bool `yaml:"aggregates"`
+	Flap       Flap `yaml:"flap"`
+	// Protect says which instances are recovered.
+	Protect string `yaml:"protect"`
 }
 
 // Probe is how a host's addresses are asked for a sign of life, beside ICMP.
@@ -167,6 +165,8 @@ type Host struct {
 	// Name is the host of its nova-compute, exactly as Nova lists it.
 	Name   string `yaml:"name"`
 	Domain string `yaml:"domain,omitempty"`
+	// Domains are what else it fails with, by kind: {rack: r1, psu: feed-a}.
+	Domains map[string]string `yaml:"domains,omitempty"`
 	// Addresses by network: management, storage, tenant.
 	Addresses map[string]netip.Addr `yaml:"addresses,omitempty"`
 	// Storage is never empty after ParseController.
@@ -251,10 +251,12 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Mode: "observe", Storage: StorageNone,
 		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
-		Storm: Storm{Percent: 10, Window: 10 * time.Minute}, LeaderGrace: 15 * time.Second,
+		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
+		LeaderGrace: 15 * time.Second,
 		Concurrency: 2, InFlight: 10, PerDestination: 5,
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
-		PowerOn: PowerOnOperator,
+		PowerOn: PowerOnOperator, Aggregates: true, Protect: ProtectAll,
+		Flap: Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}
 }
 
@@ -288,6 +290,11 @@ func (c *Controller) fill(d *decoder) {
 	}
 	if !c.Ring.Advertise.IsValid() && !c.Ring.Bind.Addr().IsUnspecified() {
 		c.Ring.Advertise = c.Ring.Bind
+	}
+	if k := &c.Kdump; d.given("kdump") { // what is not there is not shown either
+		fill(&k.Interval, 10*time.Second)
+		fill(&k.Missed, 3)
+		fill(&k.Most, 5*time.Minute)
 	}
 	for i := range c.Hosts {
 		h := &c.Hosts[i]

@@ -24,6 +24,9 @@ type World struct {
 	Cloud   detector.Cloud
 	Fencing map[nova.HostName]Fencing
 	Storage map[nova.HostName]Storage
+	// Domains are those of the configuration, and Nova's where the policy limits
+	// zones or aggregates.
+	Domains map[nova.HostName][]Domain
 	// Frozen is the reason of a freeze by a local file, "" if there is none.
 	Frozen string
 	// Terms is the newest Raft term that each controller has acknowledged.
@@ -56,6 +59,10 @@ type NovaSight struct {
 	Services   map[nova.HostName]nova.Service
 	Schedulers int // up
 	Conductors int // up
+	// Aggregates were last read at AggregatesAt.
+	Aggregates    []nova.Aggregate
+	AggregatesAt  time.Time
+	AggregatesErr string
 }
 
 // NetworkSight is how sane this controller's own network looks.
@@ -95,6 +102,16 @@ type Policy struct {
 	StormCount   int           `json:"storm_count"` // 0: by size
 	StormPercent int           `json:"storm_percent"`
 	StormWindow  time.Duration `json:"storm_window"` // how long a fenced host counts
+	// StormPerHour is how many hosts may be fenced in an hour. 0: by size.
+	StormPerHour int `json:"storm_per_hour,omitempty"`
+	// StormDomains limits each domain of a kind.
+	StormDomains map[string]DomainLimit `json:"storm_domains,omitempty"`
+	// CliffPercent of the hosts falling silent within CliffWindow of each other
+	// are a question too. 0: not asked.
+	CliffPercent int           `json:"cliff_percent,omitempty"`
+	CliffWindow  time.Duration `json:"cliff_window,omitempty"`
+	// Aggregates asks the limits that stand in the metadata of Nova's aggregates.
+	Aggregates   bool          `json:"aggregates,omitempty"`
 	Concurrency  int           `json:"concurrency"`
 	InFlight     int           `json:"in_flight"`
 	QuietPeriod  time.Duration `json:"quiet_period"`
@@ -114,7 +131,7 @@ type Policy struct {
 // DefaultPolicy holds the documented defaults.
 func DefaultPolicy() Policy {
 	return Policy{
-		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute,
+		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute, CliffPercent: 5, CliffWindow: 5 * time.Second,
 		Concurrency: 2, InFlight: 10, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		NovaFresh: 15 * time.Second, Fenceable: 24 * time.Hour, EvidenceFresh: 3 * time.Second, Stuck: 15 * time.Minute,
 	}
@@ -135,4 +152,13 @@ func (p Policy) StormLimit(hosts int) int {
 		return 2
 	}
 	return max(1, hosts*p.StormPercent/100)
+}
+
+// PerHour is how many hosts may be fenced within an hour: unless configured
+// twice the limit of a storm, and at least 3.
+func (p Policy) PerHour(hosts int) int {
+	if p.StormPerHour > 0 {
+		return p.StormPerHour
+	}
+	return max(3, 2*p.StormLimit(hosts))
 }

@@ -96,28 +96,6 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	return c, nil
 }
 
-func policyOf(p config.Policy) evacuate.Policy {
-	out := evacuate.DefaultPolicy()
-	out.LeaderGrace, out.StormCount, out.StormPercent = p.LeaderGrace, p.Storm.Count, p.Storm.Percent
-	out.StormWindow = p.Storm.Window
-	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
-	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
-	return out
-}
-
-func judgeOf(p config.Policy) detector.Policy {
-	out := detector.DefaultPolicy()
-	out.Interval, out.Missed, out.HoldDown = p.HeartbeatInterval, p.Missed, p.HoldDown
-	out.Matrix = detector.DefaultMatrix()
-	for combination, word := range p.Matrix {
-		if word == config.FenceRunningGuests {
-			word = config.Fence
-		}
-		out.Matrix[combination] = detector.Meaning(word)
-	}
-	return out
-}
-
 // Start brings the controller up; it returns once its API answers. Whatever
 // was started is stopped again if a later part fails.
 func (c *Controller) Start(ctx context.Context) (err error) {
@@ -232,6 +210,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(time.Second, c.keep)
 	c.stop.every(3*time.Second, c.lookAtNova)
 	c.stop.every(15*time.Second, c.listServers)
+	c.stop.every(3*time.Second, c.lookAtAggregates)
 	c.engine.Run(ctx)
 }
 

@@ -66,6 +66,7 @@ func (v *investigator) suspects(ctx context.Context) {
 	}
 	now := v.c.clock.Now()
 	cloud, _ := v.c.observer.sky()
+	alone := cloud.Condition == detector.Storm && v.c.mayFall(v.c.observer.last())
 	for host, verdict := range v.c.observer.last() {
 		probe, power := verdict.Wanted()
 		every := investigateEvery
@@ -78,7 +79,7 @@ func (v *investigator) suspects(ctx context.Context) {
 		v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
 		// BMCs are not flooded with readings when the fault is ours or the
 		// network's.
-		if power && cloud.ReadsPower(verdict.View.Domain) && !v.c.observer.justRead(host, now) {
+		if power && (alone || cloud.ReadsPower(verdict.View.Domain)) && !v.c.observer.justRead(host, now) {
 			v.c.stop.wg.Go(func() { v.readPower(ctx, host) })
 		}
 	}

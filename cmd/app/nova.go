@@ -27,12 +27,18 @@ type cloud struct {
 	servers map[nova.HostName][]nova.Server
 	moved   map[nova.HostName]time.Time // updated_at as last seen
 	touched map[nova.HostName]time.Time // by our own writes
+
+	aggregates    []nova.Aggregate
+	aggregatesAt  time.Time
+	aggregatesErr string
+	aggregatesDue time.Time
 }
 
 func newCloud(c config.Nova, now func() time.Time, log *slog.Logger) *cloud {
 	o := rest.Default()
 	o.Cloud, o.CloudsFile, o.Region, o.Interface = c.Cloud, c.CloudsFile, c.Region, c.Interface
 	o.Endpoints, o.AuthEndpoints, o.PlacementEndpoints, o.CAFile = c.Endpoints, c.AuthEndpoints, c.PlacementEndpoints, c.CA
+	o.ImageEndpoints = c.ImageEndpoints
 	if c.Timeout > 0 {
 		o.Timeout = c.Timeout
 	}
@@ -152,7 +158,9 @@ func (c *cloud) seen() (evacuate.NovaSight, map[nova.HostName][]nova.Server) {
 	for h, s := range c.servers {
 		servers[h] = s
 	}
-	return c.sight, servers
+	sight := c.sight
+	sight.Aggregates, sight.AggregatesAt, sight.AggregatesErr = c.aggregates, c.aggregatesAt, c.aggregatesErr
+	return sight, servers
 }
 
 // What the runner asks of Nova.

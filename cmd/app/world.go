@@ -27,7 +27,7 @@ func (c *Controller) World() evacuate.World {
 	w := evacuate.World{Leader: evacuate.Leadership{ID: c.id, Is: c.leading, Term: c.tenure.Term, Since: c.since, Writable: health.Writable && c.leading}}
 	c.mu.Unlock()
 	sight, servers := c.cloud.seen()
-	w.Nova, w.Servers = sight, servers
+	w.Nova, w.Servers, w.Domains = sight, servers, c.domains(sight)
 	w.Fencing = c.powers.sights()
 	w.Terms = c.observer.ackTerms()
 	w.Frozen = c.frozen()

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+)
+
+func policyOf(p config.Policy) evacuate.Policy {
+	out := evacuate.DefaultPolicy()
+	out.LeaderGrace, out.StormCount, out.StormPercent = p.LeaderGrace, p.Storm.Count, p.Storm.Percent
+	out.StormWindow, out.StormPerHour, out.Aggregates = p.Storm.Window, p.Storm.PerHour, p.Aggregates
+	out.CliffPercent, out.CliffWindow = p.Storm.Cliff.Percent, p.Storm.Cliff.Within
+	out.StormDomains = map[string]evacuate.DomainLimit{}
+	for kind, l := range p.Storm.Domains {
+		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
+	}
+	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
+	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
+	return out
+}
+
+func judgeOf(p config.Policy) detector.Policy {
+	out := detector.DefaultPolicy()
+	out.Interval, out.Missed, out.HoldDown = p.HeartbeatInterval, p.Missed, p.HoldDown
+	out.Matrix = detector.DefaultMatrix()
+	for combination, word := range p.Matrix {
+		if word == config.FenceRunningGuests {
+			word = config.Fence
+		}
+		out.Matrix[combination] = detector.Meaning(word)
+	}
+	return out
+}
