@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 )
 
 // Agent is the file of lifeboat-agent.
@@ -43,6 +45,9 @@ type Heartbeat struct {
 type Sensors struct {
 	// ComputeProcess is the name of nova-compute's process; "" looks for none.
 	ComputeProcess string `yaml:"compute_process"`
+	// Targets are addresses by network that are asked beside other hosts whether
+	// the network works: a gateway, a storage server.
+	Targets map[string][]netip.Addr `yaml:"targets,omitempty"`
 }
 
 // LoadAgent reads an agent's file. The error, if any, is a Faults with all
@@ -96,6 +101,15 @@ func (a *Agent) check(d *decoder) {
 	d.ring(a.Ring.Bind, a.Ring.Advertise, a.Ring.Profile)
 	d.log(a.Log)
 
+	for _, network := range slices.Sorted(maps.Keys(a.Sensors.Targets)) {
+		at := key("sensors.targets", network)
+		d.oneOf(at, network, networks)
+		for i, addr := range a.Sensors.Targets[network] {
+			if addr.IsUnspecified() || addr.IsLoopback() || addr.IsMulticast() {
+				d.fault(item(at, i), "%s is no address of another machine", addr)
+			}
+		}
+	}
 	if len(a.Controllers) == 0 {
 		d.fault("controllers", "missing: list the peer address of every controller, such as \"10.0.0.11:7947\"")
 	} else if len(a.Controllers)%2 == 0 {

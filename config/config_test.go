@@ -108,7 +108,7 @@ func TestExamples(t *testing.T) {
 func TestExamplesShowDefaults(t *testing.T) {
 	for kind, keys := range map[string][]string{
 		"controller": {"single", "advertise", "per_destination", "placement_endpoints", "probe", "matrix", "log", "cipher", "insecure"},
-		"agent":      {"advertise", "uuid_file", "compute_process", "log"},
+		"agent":      {"advertise", "uuid_file", "compute_process", "targets", "log"},
 	} {
 		data := string(read(t, deploy+kind+".example.yaml"))
 		for _, key := range keys {

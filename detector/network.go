@@ -51,6 +51,8 @@ type NetworkState struct {
 	Detail  string      `json:"detail"`
 	// Alone says that the host says it reaches nobody there, confirmed or not.
 	Alone bool `json:"alone,omitempty"`
+	// Confirm says that others should be asked about it.
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // leastAsked and leastOthers are below which "it reaches nobody" and "the
@@ -114,7 +116,8 @@ func (j *judgement) network(name string) (s NetworkState, known bool) {
 	case own.Others < leastOthers || 2*own.OthersUp < own.Others:
 		s.Alone, s.Detail = true, fmt.Sprintf("it reaches nobody, but only %d of %d others do: not this host's fault", own.OthersUp, own.Others)
 	case len(silent) < j.p.Observers:
-		s.Alone, s.Detail = true, fmt.Sprintf("it reaches none of %d others; %d of %d observers confirm it so far", own.Asked, len(silent), j.p.Observers)
+		s.Alone, s.Confirm = true, true
+		s.Detail = fmt.Sprintf("it reaches none of %d others; %d of %d observers confirm it so far", own.Asked, len(silent), j.p.Observers)
 	default:
 		s.Alone, s.Word = true, NetworkDown
 		s.Detail = fmt.Sprintf("it reaches none of %d others and is silent to %s, while %d of %d others are well", own.Asked, join(silent), own.OthersUp, own.Others)

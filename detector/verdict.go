@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -123,6 +124,6 @@ func (v Verdict) Wanted() (probe, power bool) {
 	case Isolated:
 		return true, false
 	default:
-		return v.Reason == ReasonNetworkUnconfirmed, false
+		return v.State != Maintenance && slices.ContainsFunc(v.Networks, func(n NetworkState) bool { return n.Confirm || n.Alone && n.Word == NetworkDown }), false
 	}
 }

@@ -45,6 +45,7 @@ type Agent struct {
 	roster  roster
 	ring    *gossip.Member
 	sender  *heartbeat.Sender
+	reach   *reach
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -57,6 +58,7 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 			return nil, err
 		}
 	}
+	a.reach = &reach{prober: a.prober, now: a.clock.Now, last: map[string]reached{}, ever: map[string]bool{}}
 	if a.ident, err = identity.Load(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("%w (make a token with `lifeboat token create %s`, then run `lifeboat enroll` here)", err, cfg.Host)
 	}
@@ -113,6 +115,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	if name := a.cfg.Sensors.ComputeProcess; name != "" {
 		a.stop.every(sensorEvery, func(context.Context) { a.compute.Store(service.Process("/proc", name)) })
 	}
+	a.stop.every(networksEvery, a.lookAround)
 	a.stop.every(rosterEvery, a.fetchRoster)
 	a.stop.every(time.Hour, a.renewKey)
 	a.log.Info("agent runs", "boot", a.boot, "start", a.start)
@@ -135,7 +138,7 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 		return fmt.Errorf("open the heartbeat socket: %w", err)
 	}
 	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, ClusterID: ident.ClusterID,
-		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Leaving: a.leaving.Load,
+		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Networks: a.reach.sights, Leaving: a.leaving.Load,
 		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Log: a.log})
 	if err != nil {
 		return err
@@ -144,6 +147,25 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 	a.sender = sender
 	a.mu.Unlock()
 	return nil
+}
+
+// lookAround asks others on each network of this host.
+func (a *Agent) lookAround(ctx context.Context) {
+	a.mu.Lock()
+	networks, peers := a.roster.Networks, a.roster.Peers
+	a.mu.Unlock()
+	a.reach.look(ctx, networks, append(a.targets(), peers...))
+}
+
+// targets are the addresses that an operator wants to be asked as well.
+func (a *Agent) targets() []rosterPeer {
+	var all []rosterPeer
+	for network, addrs := range a.cfg.Sensors.Targets {
+		for _, addr := range addrs {
+			all = append(all, rosterPeer{Host: nova.HostName(addr.String()), Addresses: []heartbeat.Address{{Network: network, Addr: addr}}})
+		}
+	}
+	return all
 }
 
 // sensorEvery is how often the agent looks for nova-compute's process.

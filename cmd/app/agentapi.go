@@ -39,6 +39,10 @@ type enrolAnswer struct {
 type roster struct {
 	Controllers []evacuate.Controller `json:"controllers"`
 	Hosts       []nova.HostName       `json:"hosts"`
+	// Networks are those on which the asking host has an address, Peers whom it
+	// asks there whether they work.
+	Networks []string     `json:"networks,omitempty"`
+	Peers    []rosterPeer `json:"peers,omitempty"`
 	// RingKey is renewed with the roster, so that a rotation reaches everybody.
 	RingKey []byte `json:"ring_key,omitempty"`
 }
@@ -55,8 +59,15 @@ func (c *Controller) agentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+pathRenew, c.renew)
 }
 
-func (c *Controller) roster() roster {
+// roster is for one host; "" is for nobody in particular.
+func (c *Controller) roster(host nova.HostName) roster {
 	var r roster
+	if host != "" {
+		r.Peers = c.peersOf(host)
+	}
+	for _, a := range c.addresses[host] {
+		r.Networks = append(r.Networks, a.Network)
+	}
 	c.machine.Locked(func(s *evacuate.State) {
 		for _, p := range s.Controllers {
 			r.Controllers = append(r.Controllers, *p)
@@ -79,7 +90,7 @@ func (c *Controller) enrol(w http.ResponseWriter, r *http.Request) {
 	now := c.clock.Now()
 	// A controller that has just started may not be in the ledger yet, and an agent
 	// that knows of none could never come back: its token stays good.
-	if !c.soon(r.Context(), 10*time.Second, func() bool { return len(c.roster().Controllers) > 0 }) {
+	if !c.soon(r.Context(), 10*time.Second, func() bool { return len(c.roster("").Controllers) > 0 }) {
 		refuse(w, http.StatusServiceUnavailable, "no controller has joined the ledger yet: try again in a few seconds")
 		return
 	}
@@ -100,7 +111,7 @@ func (c *Controller) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.log.Info("host enrolled", "host", q.Host, "key", identity.KeyID(pub))
-	reply(w, enrolAnswer{ClusterID: c.ledger.ClusterID(), RingKey: c.ringKey, CA: ca, Roster: c.roster()})
+	reply(w, enrolAnswer{ClusterID: c.ledger.ClusterID(), RingKey: c.ringKey, CA: ca, Roster: c.roster(q.Host)})
 }
 
 // soon waits for condition, at most within.
@@ -124,11 +135,15 @@ func (c *Controller) tokenGood(q enrolRequest, now time.Time) (good bool) {
 }
 
 func (c *Controller) giveRoster(w http.ResponseWriter, r *http.Request) {
-	if kind, _, _ := peer.Identity(r); kind == peer.Anonymous {
+	kind, name, _ := peer.Identity(r)
+	switch kind {
+	case peer.Anonymous:
 		refuse(w, http.StatusForbidden, "only enrolled hosts and controllers get the roster")
-		return
+	case peer.Host:
+		reply(w, c.roster(nova.HostName(name)))
+	default:
+		reply(w, c.roster(""))
 	}
-	reply(w, c.roster())
 }
 
 // renew notes a host's new key; the old one stays good for a while.

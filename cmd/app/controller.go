@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +48,7 @@ type Controller struct {
 	key       ed25519.PrivateKey
 	ringKey   []byte
 	addresses map[nova.HostName][]heartbeat.Address
+	racks     map[nova.HostName]string
 	ports     []uint16
 
 	machine  *machine
@@ -71,10 +74,13 @@ type Controller struct {
 func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Controller, error) {
 	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
-		seams: seams, policy: policyOf(cfg.Policy), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{}}
+		seams: seams, policy: policyOf(cfg.Policy), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
+		racks: map[nova.HostName]string{}}
 	for _, h := range cfg.Hosts {
-		for network, addr := range h.Addresses {
-			c.addresses[nova.HostName(h.Name)] = append(c.addresses[nova.HostName(h.Name)], heartbeat.Address{Network: network, Addr: addr})
+		name := nova.HostName(h.Name)
+		c.racks[name] = h.Domain
+		for _, network := range slices.Sorted(maps.Keys(h.Addresses)) {
+			c.addresses[name] = append(c.addresses[name], heartbeat.Address{Network: network, Addr: h.Addresses[network]})
 		}
 	}
 	for _, p := range cfg.Probe.Ports {
@@ -206,6 +212,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(500*time.Millisecond, c.report)
 	c.stop.every(250*time.Millisecond, c.search.suspects)
 	c.stop.every(time.Second, c.search.baselines)
+	c.stop.every(time.Second, c.search.witnesses)
 	c.stop.every(time.Second, c.search.preflight)
 	c.stop.every(time.Second, c.keep)
 	c.stop.every(3*time.Second, c.lookAtNova)

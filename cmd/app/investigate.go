@@ -21,6 +21,8 @@ import (
 // Prober asks a host's addresses for a sign of life.
 type Prober interface {
 	Probe(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe
+	// Touch asks gently, for a host that need not be disturbed.
+	Touch(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe
 }
 
 const (
@@ -32,6 +34,9 @@ const (
 	// baselineEvery is how often a host is probed while it is well, so that
 	// its later silence is evidence.
 	baselineEvery = 60 * time.Second
+	// witnessEvery is how often a ring peer is asked to do the same: controllers
+	// may have no way into the storage and tenant networks.
+	witnessEvery = 10 * time.Minute
 	// preflightEvery and preflightRetry space the readings of each BMC.
 	preflightEvery = 10 * time.Minute
 	preflightRetry = 30 * time.Second
@@ -49,13 +54,14 @@ type investigator struct {
 	next     map[nova.HostName]time.Time
 	power    map[nova.HostName]bool // a BMC is being read
 	baseline map[nova.HostName]time.Time
+	witness  map[nova.HostName]time.Time
 	flight   map[nova.HostName]time.Time
 	slots    chan struct{}
 }
 
 func newInvestigator(c *Controller) *investigator {
 	return &investigator{c: c, next: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, baseline: map[nova.HostName]time.Time{},
-		flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads)}
+		witness: map[nova.HostName]time.Time{}, flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads)}
 }
 
 // suspects starts a round about every host whose verdict wants more evidence.
@@ -108,9 +114,9 @@ func (v *investigator) probe(ctx context.Context, host nova.HostName, verdict de
 	if !ok {
 		return
 	}
-	v.c.observer.probes(v.c.probeSelf(ctx, host))
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { v.c.observer.probes(v.c.probeSelf(ctx, host)) })
 	for _, p := range v.c.ledger.Voters() {
 		if p.ID != v.c.id {
 			wg.Go(func() { v.askController(ctx, p.ID, p.Address, host) })
@@ -124,22 +130,36 @@ func (v *investigator) probe(ctx context.Context, host nova.HostName, verdict de
 	}
 }
 
-// peers chooses healthy hosts, those of other failure domains first.
+// peers chooses healthy hosts: each of another failure domain than the ones
+// before, the host's own domain last.
 func (v *investigator) peers(host nova.HostName, domain detector.Domain) []nova.HostName {
-	var other, same []nova.HostName
+	byDomain := map[detector.Domain][]nova.HostName{}
 	for h, verdict := range v.c.observer.last() {
-		if h == host || verdict.State != detector.Healthy {
-			continue
-		}
-		if verdict.View.Domain != domain {
-			other = append(other, h)
-		} else {
-			same = append(same, h)
+		if h != host && verdict.State == detector.Healthy && verdict.Reason == detector.ReasonHeartbeat {
+			byDomain[verdict.View.Domain] = append(byDomain[verdict.View.Domain], h)
 		}
 	}
-	rand.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })
-	all := append(other, same...)
-	return all[:min(askPeers, len(all))]
+	var others []detector.Domain
+	for d, hosts := range byDomain {
+		rand.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
+		if d != domain {
+			others = append(others, d)
+		}
+	}
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	var chosen []nova.HostName
+	for round := 0; len(chosen) < askPeers; round++ {
+		before := len(chosen)
+		for _, d := range append(others, domain) {
+			if hosts := byDomain[d]; round < len(hosts) && len(chosen) < askPeers {
+				chosen = append(chosen, hosts[round])
+			}
+		}
+		if len(chosen) == before {
+			break
+		}
+	}
+	return chosen
 }
 
 func (v *investigator) askController(ctx context.Context, id, address string, host nova.HostName) {
@@ -207,6 +227,30 @@ func (v *investigator) baselines(ctx context.Context) {
 		if v.due(v.baseline, host, now, baselineEvery-time.Duration(rand.Int64N(int64(baselineEvery/6)))) {
 			started++
 			v.c.stop.wg.Go(func() { v.c.observer.probes(v.c.probeSelf(ctx, host)) })
+		}
+	}
+}
+
+// witnesses has a peer probe a few hosts a second while they are well. Every
+// controller does so: the leader of tomorrow needs to know what was normal.
+func (v *investigator) witnesses(ctx context.Context) {
+	now := v.c.clock.Now()
+	asked := 0
+	for host, verdict := range v.c.observer.last() {
+		if asked >= 5 {
+			return
+		}
+		if verdict.State != detector.Healthy || len(v.c.addresses[host]) == 0 {
+			continue
+		}
+		peers := v.peers(host, verdict.View.Domain)
+		if len(peers) == 0 || !v.due(v.witness, host, now, witnessEvery-time.Duration(rand.Int64N(int64(witnessEvery/6)))) {
+			continue
+		}
+		asked++
+		order := heartbeat.Order{Host: host, Addresses: v.c.addresses[host], Ports: v.c.ports}
+		if err := v.c.receiver.Order(ctx, peers[0], order); err != nil {
+			v.c.log.Debug("probe order not sent", "host", host, "peer", peers[0], "reason", err)
 		}
 	}
 }

@@ -21,9 +21,18 @@ func newProber(observer string, timeout time.Duration, now func() time.Time, log
 
 // Probe maps orders' addresses to the prober's.
 func (r realProber) Probe(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe {
+	return r.p.Probe(ctx, host, probed(addrs), ports)
+}
+
+// Touch does the same and leaves no trace in the neighbour table.
+func (r realProber) Touch(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe {
+	return r.p.Touch(ctx, host, probed(addrs), ports)
+}
+
+func probed(addrs []heartbeat.Address) []probe.Address {
 	as := make([]probe.Address, 0, len(addrs))
 	for _, a := range addrs {
 		as = append(as, probe.Address{Network: a.Network, Addr: a.Addr})
 	}
-	return r.p.Probe(ctx, host, as, ports)
+	return as
 }

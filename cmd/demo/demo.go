@@ -194,6 +194,11 @@ func (r *run) Probe(_ context.Context, host nova.HostName, addrs []heartbeat.Add
 	return []detector.Probe{p}
 }
 
+// Touch is the same here.
+func (r *run) Touch(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe {
+	return r.Probe(ctx, host, addrs, ports)
+}
+
 func (r *run) leader(ctx context.Context) (*app.Controller, error) {
 	var found *app.Controller
 	err := r.wait(ctx, "a leader", func() bool {

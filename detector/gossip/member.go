@@ -251,7 +251,12 @@ func (m *Member) View() detector.RingView {
 	v := detector.RingView{Alive: 1, Known: m.countKnown(), Stalled: up < m.standing.stalledUntil || m.overdue()}
 	if g != nil && g.alone == 0 {
 		v.Alive = max(1, m.countAlive())
-		v.Dead = m.dead()
+		v.Dead, v.DeadCount = m.dead()
+	}
+	// Who lost sight of the others, and until it has joined and looked again.
+	if g != nil {
+		cut := g.why == Collapsed || g.why == Isolated
+		v.Muted = g.alone > 0 || cut && up < m.standing.stalledUntil
 	}
 	m.mu.Unlock()
 	if list == nil {

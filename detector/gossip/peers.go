@@ -73,8 +73,9 @@ func (m *Member) countKnown() int {
 
 // dead lists hosts that are held for dead, as many as a heartbeat carries. Half
 // of them are the newest deaths, the other half is drawn anew each time: when
-// many die at once, all observers together name every one of them.
-func (m *Member) dead() []nova.HostName {
+// many die at once, all observers together name every one of them. count is how
+// many there are.
+func (m *Member) dead() (names []nova.HostName, count int) {
 	var all []*peer
 	for _, p := range m.peers {
 		if p.state == Dead && !isController(p.Name) {
@@ -87,16 +88,16 @@ func (m *Member) dead() []nova.HostName {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
+	count = len(all)
 	if len(all) > detector.MaxDead {
 		older := all[detector.MaxDead/2:]
 		rand.Shuffle(len(older), func(i, j int) { older[i], older[j] = older[j], older[i] })
 		all = all[:detector.MaxDead]
 	}
-	var names []nova.HostName
 	for _, p := range all {
 		names = append(names, nova.HostName(p.Name))
 	}
-	return names
+	return names, count
 }
 
 // forget drops what a former memberlist object knew. Addresses and boot ids

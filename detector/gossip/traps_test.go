@@ -49,7 +49,7 @@ func TestIsolatedMemberIsMute(t *testing.T) {
 		cut := time.Now()
 		for time.Since(cut) < time.Minute {
 			v := lone.member.View()
-			if mute := v.Stalled || 2*v.Alive < v.Known; !mute && time.Since(cut) > 6*time.Second {
+			if mute := v.Muted && (v.Stalled || 2*v.Alive < v.Known); !mute && time.Since(cut) > 6*time.Second {
 				t.Fatalf("%v after the cut it votes: %+v", time.Since(cut), v)
 			}
 			if len(v.Dead) > 0 {
@@ -244,9 +244,10 @@ func TestManyDeadAreAllNamed(t *testing.T) {
 		time.Sleep(time.Minute)
 		named := map[nova.HostName]int{}
 		for range 50 {
-			dead := r.nodes[0].member.View().Dead
-			if len(dead) != detector.MaxDead {
-				t.Fatalf("%d named", len(dead))
+			v := r.nodes[0].member.View()
+			dead := v.Dead
+			if len(dead) != detector.MaxDead || v.DeadCount != len(killed) {
+				t.Fatalf("%d named, %d counted of %d", len(dead), v.DeadCount, len(killed))
 			}
 			for _, h := range dead {
 				named[h]++

@@ -51,11 +51,13 @@ type SenderOptions struct {
 	// Boot is the kernel's boot id, Start an id of this run of the agent that
 	// was never used before.
 	Boot, Start string
-	// Ring, Sensors and Leaving are asked once an interval and must not block;
+	// Ring, Sensors, Networks and Leaving are asked once an interval and must not block;
 	// nil says nothing.
 	Ring    func() detector.RingView
 	Sensors func() map[string]string
-	Leaving func() bool
+	// Networks are the host's own sights of its networks, ages and all.
+	Networks func() []detector.Reach
+	Leaving  func() bool
 	// Probe performs an order; nil refuses all of them. Began of its results is
 	// by Now. At most Orders run at once (DefaultOrders if zero).
 	Probe  func(ctx context.Context, o Order) []detector.Probe

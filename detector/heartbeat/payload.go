@@ -13,6 +13,14 @@ import (
 const (
 	flagLeaving = 1 << iota
 	flagStalled
+	flagMuted // an older receiver passes it over
+)
+
+// A heartbeat tells of so many networks, with names of so many bytes: there are
+// management, storage and tenant.
+const (
+	maxNetworks = 4
+	maxNetwork  = 16
 )
 
 // reservedForDead is the part of a heartbeat that long lists of sensors cannot
@@ -20,7 +28,8 @@ const (
 const reservedForDead = 400
 
 // putHeartbeat writes what fits into room. The dead come first, in their
-// order; then the sensors by name, and whatever does not fit is left out.
+// order; then the sensors by name, and whatever does not fit is left out. What
+// was added since version 1 stands at the end, and has its room kept.
 func putHeartbeat(hb detector.Heartbeat, room int) (payload []byte, omitted int) {
 	var w writer
 	var flags byte
@@ -30,6 +39,9 @@ func putHeartbeat(hb detector.Heartbeat, room int) (payload []byte, omitted int)
 	if hb.Ring.Stalled {
 		flags |= flagStalled
 	}
+	if hb.Ring.Muted {
+		flags |= flagMuted
+	}
 	w.byte(flags)
 	w.text(hb.Boot)
 	w.number(uint64(max(hb.Ring.Score, 0)))
@@ -37,6 +49,8 @@ func putHeartbeat(hb detector.Heartbeat, room int) (payload []byte, omitted int)
 	w.number(uint64(max(hb.Ring.Known, 0)))
 
 	// Each list has its count before it: one byte, as both stay below 128.
+	added := putAdded(hb)
+	room -= len(added)
 	var dead writer
 	n, left := 0, min(room-len(w.b)-2, reservedForDead)
 	for _, h := range hb.Ring.Dead {
@@ -63,8 +77,49 @@ func putHeartbeat(hb detector.Heartbeat, room int) (payload []byte, omitted int)
 		n++
 	}
 	w.number(uint64(n))
-	return append(w.b, sensors.b...), omitted
+	w.b = append(w.b, sensors.b...)
+	return append(w.b, added...), omitted
 }
+
+func putAdded(hb detector.Heartbeat) []byte {
+	var w writer
+	w.number(uint64(max(hb.Ring.DeadCount, len(hb.Ring.Dead)))) // those that find no room too
+	networks := slices.DeleteFunc(slices.Clone(hb.Networks), func(n detector.Reach) bool { return len(n.Network) > maxNetwork })
+	networks = networks[:min(len(networks), maxNetworks)]
+	w.number(uint64(len(networks)))
+	for _, n := range networks {
+		w.text(n.Network)
+		w.number(uint64(max(n.Asked, 0)))
+		w.number(uint64(max(n.Reached, 0)))
+		w.number(uint64(max(n.Age, 0) / time.Millisecond))
+	}
+	return w.b
+}
+
+// getAdded reads what a sender of the first version does not write.
+func getAdded(r *reader, hb *detector.Heartbeat) {
+	if len(r.b) == 0 {
+		return
+	}
+	hb.Ring.DeadCount = small(r)
+	n := r.count()
+	if n > maxNetworks {
+		r.bad = true
+		return
+	}
+	for range n {
+		reach := detector.Reach{Network: r.text(maxNetwork), Asked: small(r), Reached: small(r)}
+		age := r.number()
+		if age > uint64(maxReachAge/time.Millisecond) {
+			age = uint64(maxReachAge / time.Millisecond)
+		}
+		reach.Age = time.Duration(age) * time.Millisecond
+		hb.Networks = append(hb.Networks, reach)
+	}
+}
+
+// maxReachAge is beyond what anybody takes for fresh.
+const maxReachAge = time.Hour
 
 // A newer sender may write more behind what is read here: it is passed over.
 func getHeartbeat(d datagram) (detector.Heartbeat, bool) {
@@ -74,7 +129,7 @@ func getHeartbeat(d datagram) (detector.Heartbeat, bool) {
 		Host: nova.HostName(d.from), Start: d.start, Seq: d.seq,
 		Leaving: flags&flagLeaving != 0, Boot: r.text(maxID),
 	}
-	hb.Ring.Stalled = flags&flagStalled != 0
+	hb.Ring.Stalled, hb.Ring.Muted = flags&flagStalled != 0, flags&flagMuted != 0
 	hb.Ring.Score = small(&r)
 	hb.Ring.Alive = small(&r)
 	hb.Ring.Known = small(&r)
@@ -87,6 +142,9 @@ func getHeartbeat(d datagram) (detector.Heartbeat, bool) {
 			name := r.text(255)
 			hb.Sensors[name] = r.text(255)
 		}
+	}
+	if !r.bad {
+		getAdded(&r, &hb)
 	}
 	return hb, !r.bad && len(hb.Ring.Dead) <= detector.MaxDead
 }

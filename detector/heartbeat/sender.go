@@ -165,6 +165,9 @@ func (s *Sender) heartbeat() detector.Heartbeat {
 	if s.o.Sensors != nil {
 		hb.Sensors = s.o.Sensors()
 	}
+	if s.o.Networks != nil {
+		hb.Networks = s.o.Networks()
+	}
 	return hb
 }
 

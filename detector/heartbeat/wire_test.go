@@ -27,8 +27,9 @@ func testHeader(k kind) header {
 
 var testHeartbeat = detector.Heartbeat{
 	Host: "compute-1", Boot: "0e4a1c9a-5d2e-4b8e-9c52-6a6d4c2b3f10", Start: "run-1", Seq: 7, Leaving: true,
-	Ring:    detector.RingView{Score: 2, Alive: 98, Known: 100, Stalled: true, Dead: []nova.HostName{"compute-7", "compute-8"}},
-	Sensors: map[string]string{"nova-compute": "up", "vip": "0110"},
+	Ring:     detector.RingView{Score: 2, Alive: 98, Known: 100, Stalled: true, Muted: true, Dead: []nova.HostName{"compute-7", "compute-8"}, DeadCount: 40},
+	Networks: []detector.Reach{{Network: "storage", Asked: 3, Age: 2300 * time.Millisecond}, {Network: "tenant", Asked: 3, Reached: 2, Age: time.Second}},
+	Sensors:  map[string]string{"nova-compute": "up", "vip": "0110"},
 }
 
 func TestHeartbeatTravels(t *testing.T) {
@@ -101,6 +102,27 @@ func TestNoFlippedBitVerifies(t *testing.T) {
 	}
 }
 
+// Agents and controllers are not upgraded at one instant: a heartbeat of the
+// first version ends after its sensors, and a later one goes on.
+func TestHeartbeatsOfOtherVersions(t *testing.T) {
+	added := putAdded(testHeartbeat)
+	payload, _ := putHeartbeat(testHeartbeat, 1000)
+	first := payload[:len(payload)-len(added)]
+	got, ok := getHeartbeat(datagram{header: header{from: "compute-1"}, payload: first})
+	if !ok || got.Ring.DeadCount != 0 || got.Networks != nil || len(got.Ring.Dead) != 2 || got.Sensors["vip"] != "0110" {
+		t.Errorf("of the first version: %t %+v", ok, got)
+	}
+	got, ok = getHeartbeat(datagram{header: header{from: "compute-1"}, payload: append(bytes.Clone(payload), "and more"...)})
+	if !ok || got.Ring.DeadCount != 40 || len(got.Networks) != 2 {
+		t.Errorf("of a later version: %t %+v", ok, got)
+	}
+	for n := len(first) + 1; n < len(payload); n++ {
+		if _, ok := getHeartbeat(datagram{payload: payload[:n]}); ok {
+			t.Errorf("cut to %d of %d bytes it is taken", n, len(payload))
+		}
+	}
+}
+
 // The greatest of everything still fits one datagram.
 func TestGreatestDatagrams(t *testing.T) {
 	c := clusterOf("cloud-a")
@@ -111,6 +133,9 @@ func TestGreatestDatagrams(t *testing.T) {
 	for i := range 300 {
 		hb.Ring.Dead = append(hb.Ring.Dead, nova.HostName(fmt.Sprintf("%d%s", i, host[:250])))
 		hb.Sensors[fmt.Sprintf("sensor-%d", i)] = strings.Repeat("v", i)
+	}
+	for range maxNetworks + 1 {
+		hb.Networks = append(hb.Networks, detector.Reach{Network: id[:maxNetwork], Asked: 1 << 20, Reached: 1 << 20, Age: maxReachAge})
 	}
 	payload, omitted := putHeartbeat(hb, c.room(h))
 	h.kind = kindHeartbeat
@@ -124,6 +149,10 @@ func TestGreatestDatagrams(t *testing.T) {
 	}
 	if got, ok := getHeartbeat(d); !ok || len(got.Ring.Dead) == 0 || len(got.Sensors) == 0 {
 		t.Errorf("%v: %d dead, %d sensors of the crowd", ok, len(got.Ring.Dead), len(got.Sensors))
+	}
+
+	if got, _ := getHeartbeat(d); len(got.Networks) != maxNetworks || got.Ring.DeadCount != 300 {
+		t.Errorf("%d networks and %d dead are told of, want %d and 300", len(got.Networks), got.Ring.DeadCount, maxNetworks)
 	}
 
 	o := Order{Host: nova.HostName(host)}

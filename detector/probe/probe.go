@@ -130,6 +130,16 @@ type answer struct {
 // network: any answer there is one, and silence is that of all who could be
 // asked. It takes about one timeout.
 func (p *Prober) Probe(ctx context.Context, host nova.HostName, addrs []Address, ports []uint16) []detector.Probe {
+	return p.all(ctx, host, addrs, ports, true)
+}
+
+// Touch is Probe for every few seconds: it leaves the neighbour table alone,
+// which others on this machine use.
+func (p *Prober) Touch(ctx context.Context, host nova.HostName, addrs []Address, ports []uint16) []detector.Probe {
+	return p.all(ctx, host, addrs, ports, false)
+}
+
+func (p *Prober) all(ctx context.Context, host nova.HostName, addrs []Address, ports []uint16, neighbour bool) []detector.Probe {
 	if len(ports) == 0 {
 		ports = p.o.Ports
 	}
@@ -146,7 +156,9 @@ func (p *Prober) Probe(ctx context.Context, host nova.HostName, addrs []Address,
 	}
 	for _, a := range addrs {
 		ask(a, detector.ProbeICMP, 0)
-		ask(a, detector.ProbeNeighbour, 0)
+		if neighbour {
+			ask(a, detector.ProbeNeighbour, 0)
+		}
 		for _, port := range ports {
 			ask(a, detector.ProbeTCP, port)
 		}

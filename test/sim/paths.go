@@ -194,3 +194,8 @@ func (p prober) Probe(ctx context.Context, host nova.HostName, addrs []heartbeat
 	p.proc.awake(ctx)
 	return all
 }
+
+// Touch is the same: there is no neighbour table here.
+func (p prober) Touch(ctx context.Context, host nova.HostName, addrs []heartbeat.Address, ports []uint16) []detector.Probe {
+	return p.Probe(ctx, host, addrs, ports)
+}
