@@ -10,14 +10,14 @@ import (
 
 // advance says what an unclosed recovery needs next.
 func (c *Core) advance(r *Recovery) {
-	frozen := c.state.Frozen || c.world.Frozen != ""
 	switch {
 	case r.Status == StatusClosed:
 		return
-	case frozen && r.Status == StatusRecovered:
+	case r.Status == StatusRecovered && (c.state.Frozen || c.world.Frozen != ""):
 		return // there is nothing to hold
-	case frozen:
-		c.pass(AtEvacuate, r) // holds at gate freeze, whatever the step
+	case r.Status == StatusRecovered:
+	case c.halted(r.Host):
+		c.pass(AtEvacuate, r) // holds at gate freeze or armed, whatever the step
 		c.follow(r)           // what was sent is still followed
 		return
 	case r.Status != StatusOpen && r.Hold != nil && r.Hold.Gate != "":
@@ -139,7 +139,11 @@ func (c *Core) readsOn(host nova.HostName, after time.Time) bool {
 // holds when a gate closed.
 func (c *Core) advanceUnproved(r *Recovery) {
 	if r.Done(StepCancel) {
-		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeCancelled, Text: "cancelled: the host was heard again, and what we did is undone"})
+		text := "cancelled: the host was heard again, and what we did is undone"
+		if r.Cancel != nil {
+			text = fmt.Sprintf("cancelled by %s, and what we did is undone", r.Cancel)
+		}
+		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeCancelled, Text: text})
 		return
 	}
 	if c.underWay(r, StepCancel) {
@@ -151,7 +155,7 @@ func (c *Core) advanceUnproved(r *Recovery) {
 	if !again && c.cameOn(r) {
 		return
 	}
-	if !again && c.healed(r) {
+	if !again && (c.healed(r) || r.Cancel != nil) {
 		c.cancel(r)
 		return
 	}
@@ -223,9 +227,13 @@ func (c *Core) cancel(r *Recovery) {
 		return
 	}
 	a := act(r, StepCancel)
-	a.OffSent = r.OffSent
+	a.OffSent, a.Asked = r.OffSent, r.Cancel != nil
 	if old := r.Steps[StepFence]; old != nil && old.Phase == PhaseIntent && old.Intent.After(a.OffSent) {
 		a.OffSent = old.Intent // its leader did not live to tell
 	}
-	c.begin(r, a, "the host is heard again: undo")
+	text := "the host is heard again: undo"
+	if r.Cancel != nil {
+		text = fmt.Sprintf("cancelled by %s: undo", r.Cancel)
+	}
+	c.begin(r, a, text)
 }

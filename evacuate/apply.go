@@ -42,13 +42,11 @@ func (s *State) apply(term uint64, e Entry) error {
 	case KindClusterRestored:
 		return s.restored(e)
 	case KindMode:
-		m, err := ParseMode(e.Word)
-		if err == nil {
-			s.Mode, s.ModeBy = m, e.By
-		}
-		return err
+		return s.setMode(e)
 	case KindFreeze:
-		s.Frozen, s.FrozenBy = e.Flag, e.By
+		s.freeze(e)
+	case KindDrain:
+		s.drain(e)
 	case KindControllerJoin:
 		s.Controllers[e.Controller.ID] = e.Controller
 	case KindControllerLeave:
@@ -58,6 +56,10 @@ func (s *State) apply(term uint64, e Entry) error {
 		s.Tokens[e.Token.ID] = e.Token
 	case KindHostEnrol, KindHostRenew, KindHostRemove, KindHostMaintenance, KindHostSeen:
 		return s.applyHost(e)
+	case KindPlan, KindPlanApprove, KindPlanEnd:
+		return s.applyPlan(e)
+	case KindShadow, KindShadowScore:
+		return s.applyShadow(e)
 	default:
 		return s.applyRecovery(term, e)
 	}
@@ -68,7 +70,8 @@ func (s *State) found(e Entry) error {
 	if s.ClusterID != "" {
 		return fmt.Errorf("refused: this is cluster %s already", s.ClusterID)
 	}
-	s.ClusterID, s.Cluster, s.Mode, s.ModeBy = e.Cluster.ID, e.Cluster.Name, e.Cluster.Mode, e.By
+	s.ClusterID, s.Cluster = e.Cluster.ID, e.Cluster.Name
+	s.Mode, s.ModeBy, s.ModeAt = e.Cluster.Mode, e.By, e.At
 	return nil
 }
 
@@ -76,7 +79,7 @@ func (s *State) found(e Entry) error {
 // the permission to act.
 func (s *State) restored(e Entry) error {
 	s.Generation++
-	s.Mode, s.ModeBy = ModeObserve, e.By
+	s.Mode, s.ModeBy, s.ModeSays, s.ModeAt, s.ModeReason = ModeObserve, e.By, "", e.At, "the ledger was restored"
 	for _, r := range s.Recoveries {
 		if r.Status == StatusClosed {
 			continue
@@ -150,7 +153,7 @@ func (s *State) seen(seen HostSeen) {
 }
 
 // ofRecovery lists the kinds that change a recovery there is.
-var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReturn, KindClose}
+var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReturn, KindClose, KindCancel}
 
 func (s *State) applyRecovery(term uint64, e Entry) error {
 	if e.Kind == KindOpen {
@@ -182,6 +185,8 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 		err = r.returns(e)
 	case KindClose:
 		err = s.close(r, e)
+	case KindCancel:
+		err = s.askCancel(r, e)
 	default:
 		err = fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
@@ -195,15 +200,20 @@ func (s *State) open(term uint64, e Entry) error {
 	if r := s.Open(e.Host); r != nil {
 		return fmt.Errorf("host %s has recovery %s open already", e.Host, r.ID)
 	}
-	if s.Frozen || (s.Mode != ModeAuto && s.Mode != ModeApprove) {
-		return fmt.Errorf("host %s: mode %s, frozen %t", e.Host, s.Mode, s.Frozen)
+	if s.Frozen || s.Drain != nil {
+		return fmt.Errorf("host %s: frozen %t, drained %t", e.Host, s.Frozen, s.Drain != nil)
+	}
+	r := e.Open
+	r.Host = e.Host
+	if err := s.openedBy(e, r); err != nil {
+		return err
 	}
 	s.Serial++
-	r := e.Open
 	r.ID = RecoveryID(fmt.Sprintf("r%d", s.Serial))
 	r.Host, r.Status, r.Opened, r.Term = e.Host, StatusOpen, e.At, term
 	r.Steps = map[Step]*StepRecord{StepOpen: {Phase: PhaseDone, Attempt: 1, Term: term, By: e.By, Intent: e.At, Ended: e.At}}
 	r.note(e, e.Text)
+	s.settlePlan(e, r)
 	s.Recoveries[r.ID] = r
 	return nil
 }
@@ -212,7 +222,7 @@ func (r *Recovery) note(e Entry, text string) {
 	if text == "" {
 		return
 	}
-	r.Timeline = append(r.Timeline, Event{At: e.At, By: e.By, Text: text})
+	r.Timeline = append(r.Timeline, Event{At: e.At, By: e.By, Says: e.Says, Text: text})
 	if n := len(r.Timeline); n > maxTimeline {
 		r.Timeline = slices.Delete(r.Timeline, maxTimeline/2, maxTimeline/2+n-maxTimeline)
 	}
@@ -252,6 +262,7 @@ func (r *Recovery) step(term uint64, e Entry) error {
 			return fmt.Errorf("%w: the proof is for %s boot %s", fence.ErrNoProof, e.Proof.Host, e.Proof.Boot)
 		}
 		r.Proof, r.Void, r.Refence, r.Hold = e.Proof, "", false, nil
+		r.tooLate(e)
 	}
 	if e.Service != nil {
 		forced := r.Service.ForcedDown
@@ -350,6 +361,11 @@ func (s *State) close(r *Recovery, e Entry) error {
 	if e.Word == OutcomeCancelled {
 		if _, ok := r.Proved(); ok {
 			return fmt.Errorf("recovery %s has a proof: it can't be cancelled", r.ID)
+		}
+	}
+	if e.Word == OutcomeForgotten {
+		if err := s.forget(r, e); err != nil {
+			return err
 		}
 	}
 	r.Status, r.Outcome, r.Closed, r.Hold = StatusClosed, e.Word, e.At, nil

@@ -69,7 +69,7 @@ func TestApplyRefuses(t *testing.T) {
 	}{
 		{"second founding", opened[:1], eInit, "cluster c1 already"},
 		{"second open", opened, eOpen, "recovery r1 open already"},
-		{"open in mode observe", []Entry{eInit, eHost, {Kind: KindMode, Word: "observe"}}, eOpen, "mode observe"},
+		{"open in mode observe", []Entry{eInit, eHost, {Kind: KindMode, Word: "observe"}}, eOpen, "mode is observe"},
 		{"open while frozen", []Entry{eInit, eHost, {Kind: KindFreeze, Flag: true}}, eOpen, "frozen true"},
 		{"force-down without proof", opened, eDown, "without a proof"},
 		{"list without proof", opened, eList, "without a proof"},
@@ -239,7 +239,12 @@ func TestPermits(t *testing.T) {
 		{"the host has another boot since", []Entry{eIntent, eRefence}, false},
 		{"the promise was resolved since", []Entry{eIntent, eFollow}, false},
 		{"a later attempt was promised since", []Entry{eIntent, eFailed, eAgain}, false},
-		{"the recovery was closed since", []Entry{eIntent, eForget}, false},
+		{"the recovery was closed since", []Entry{eIntent, eFailed, eForget}, false},
+		{"frozen since", []Entry{eIntent, {Kind: KindFreeze, Flag: true}}, false},
+		{"the cloud only watches since", []Entry{eIntent, {Kind: KindMode, Word: "observe"}}, false},
+		{"its host only watches since", []Entry{eIntent, {Kind: KindMode, Host: "cmp1", Word: "shadow"}}, false},
+		{"another host only watches", []Entry{eIntent, {Kind: KindMode, Host: "cmp2", Word: "off"}}, true},
+		{"drained since", []Entry{eIntent, {Kind: KindDrain, Flag: true}}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -41,6 +41,7 @@ type Action struct {
 	OffSent  time.Time
 	Stopped  []nova.ServerID // to be stopped again while verifying
 	Since    time.Time       // resolve: when the POST was promised
+	Asked    bool            // cancel: an operator wants it, the host may be silent
 }
 
 // Outcome is how an Action ended.
@@ -87,6 +88,7 @@ type Decision struct {
 	At      time.Time        `json:"at"`
 	Answers []Answer         `json:"answers"`
 	Verdict detector.Verdict `json:"verdict"`
+	Mode    Effective        `json:"mode"`
 }
 
 // Core decides. It is driven by Tick and Done, holds no clock, and keeps
@@ -101,6 +103,7 @@ type Core struct {
 	again     map[flightKey]time.Time
 	healthy   map[nova.HostName]time.Time
 	rebooted  map[nova.HostName]time.Time
+	stormy    map[nova.HostName]time.Time // held at the gate storm since
 	decisions map[nova.HostName]Decision
 
 	state *State
@@ -122,6 +125,7 @@ func (c *Core) reset(term uint64) {
 	c.again = map[flightKey]time.Time{}
 	c.healthy = map[nova.HostName]time.Time{}
 	c.rebooted = map[nova.HostName]time.Time{}
+	c.stormy = map[nova.HostName]time.Time{}
 }
 
 // Decisions gives what was last decided of each host.
@@ -140,14 +144,14 @@ func (c *Core) Tick(s *State, w World) Ready {
 	if w.Leader.Term != c.term {
 		c.reset(w.Leader.Term)
 	}
+	c.tendPlans()
+	c.scoreShadow()
 	for _, host := range s.HostNames() {
 		c.settle(host)
 		c.decide(host)
 	}
 	for _, r := range s.Sorted() {
-		if !s.Frozen && w.Frozen == "" {
-			c.liftShields(r)
-		}
+		c.liftShields(r)
 		c.advance(r)
 	}
 	return c.ready
@@ -191,11 +195,12 @@ func (c *Core) decide(host nova.HostName) {
 	}
 	v := c.world.Verdicts[host]
 	answers := Ask(AtDecide, host, nil, c.state, &c.world, c.policy)
-	c.decisions[host] = Decision{Point: AtDecide, At: c.world.Now, Answers: answers, Verdict: v}
-	if v.State != detector.Dead && !v.Condemned() {
+	c.decisions[host] = Decision{Point: AtDecide, At: c.world.Now, Answers: answers, Verdict: v, Mode: c.mode(host)}
+	if v.State != detector.Dead && !v.Condemned() || c.mode(host).Mode == ModeOff {
 		return
 	}
 	if a, closed := Closed(answers); closed {
+		c.holdDead(host, nil, answers)
 		c.note("%s is dead and held at gate %s: %s", host, a.Gate, a.Reason)
 		return
 	}
@@ -213,6 +218,7 @@ func (c *Core) newRecovery(host nova.HostName, v detector.Verdict) *Recovery {
 	r := &Recovery{
 		Host: host, Boot: v.View.Boot, LastHeard: c.world.Now.Add(-v.Silent),
 		Verdict: v.State, Reason: v.Reason, Detail: v.Detail,
+		Aggregates: c.world.Aggregates[host], Approval: c.state.approval(host, v.View.Boot, c.world.Now),
 		Service: ServiceBefore{ID: svc.ID, Disabled: svc.Disabled, Reason: svc.DisabledReason, ForcedDown: svc.ForcedDown},
 	}
 	for _, s := range c.world.Servers[host] {

@@ -23,6 +23,7 @@ const (
 	KindClusterRestored Kind = "cluster.restored"
 	KindMode            Kind = "cluster.mode"
 	KindFreeze          Kind = "cluster.freeze"
+	KindDrain           Kind = "cluster.drain"
 	KindControllerJoin  Kind = "controller.join"
 	KindControllerLeave Kind = "controller.leave"
 	KindTokenCreate     Kind = "token.create"
@@ -39,6 +40,12 @@ const (
 	KindShield          Kind = "recovery.shield"
 	KindReturn          Kind = "recovery.return"
 	KindClose           Kind = "recovery.close"
+	KindCancel          Kind = "recovery.cancel"
+	KindPlan            Kind = "plan.prepare"
+	KindPlanApprove     Kind = "plan.approve"
+	KindPlanEnd         Kind = "plan.end"
+	KindShadow          Kind = "shadow.decide"
+	KindShadowScore     Kind = "shadow.score"
 )
 
 // Entry is one record of the ledger. At and every policy value used stand in
@@ -52,12 +59,16 @@ type Entry struct {
 	// the engine that was committed in another.
 	Term uint64 `json:"term,omitempty"`
 	Text string `json:"text,omitempty"` // one line for the timeline
+	// Says is whom a client calls its user: a remark beside By, checked by nobody.
+	Says string `json:"says,omitempty"`
 
 	Host     nova.HostName `json:"host,omitempty"`
 	Recovery RecoveryID    `json:"recovery,omitempty"`
 	Flag     bool          `json:"flag,omitempty"`
 	Word     string        `json:"word,omitempty"`
 	Boot     string        `json:"boot,omitempty"`
+	// Aggregate is the one whose mode is set.
+	Aggregate string `json:"aggregate,omitempty"`
 
 	Cluster     *ClusterInit   `json:"cluster,omitempty"`
 	Controller  *Controller    `json:"controller,omitempty"`
@@ -74,6 +85,10 @@ type Entry struct {
 	Hold        *Hold          `json:"hold,omitempty"`
 	Shield      *Shield        `json:"shield,omitempty"`
 	Return      *Return        `json:"return,omitempty"`
+
+	Plan    *Proposal       `json:"plan,omitempty"`
+	PlanIDs []PlanID        `json:"plans,omitempty"`
+	Shadow  *ShadowDecision `json:"shadow,omitempty"`
 }
 
 // ClusterInit founds a cluster.
@@ -108,6 +123,11 @@ func (e Entry) missing() string {
 		KindStep:           {"record", e.Record != nil},
 		KindShield:         {"shield", e.Shield != nil},
 		KindReturn:         {"return", e.Return != nil},
+		KindPlan:           {"plan", e.Plan != nil},
+		KindPlanApprove:    {"plans", len(e.PlanIDs) > 0},
+		KindPlanEnd:        {"plans", len(e.PlanIDs) > 0},
+		KindShadow:         {"shadow", e.Shadow != nil},
+		KindShadowScore:    {"shadow", e.Shadow != nil},
 		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
 	}[e.Kind]
 	if need.given {

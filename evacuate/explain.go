@@ -19,12 +19,17 @@ type Explanation struct {
 	Point    Point            `json:"point"`
 	Answers  []Answer         `json:"answers"`
 	Recovery *Recovery        `json:"recovery,omitempty"`
+	Mode     Effective        `json:"mode"`
+	Plan     *Proposal        `json:"plan,omitempty"`
 	Summary  string           `json:"summary"`
 }
 
 // Explain sums up what is known of a host and why nothing more is done.
 func Explain(s *State, d Decision, v detector.Verdict, now time.Time) Explanation {
-	x := Explanation{Host: v.Host, At: now, Verdict: v, Point: d.Point, Answers: d.Answers, Recovery: s.Open(v.Host)}
+	x := Explanation{Host: v.Host, At: now, Verdict: v, Point: d.Point, Answers: d.Answers, Recovery: s.Open(v.Host), Mode: d.Mode, Plan: s.PlanOf(v.Host)}
+	if x.Mode.Mode == "" {
+		x.Mode = s.EffectiveMode(v.Host, Membership{}, nil)
+	}
 	if x.Recovery == nil {
 		for _, r := range s.Sorted() {
 			if r.Host == v.Host {
@@ -48,6 +53,9 @@ func summarise(x Explanation) string {
 		}
 		return fmt.Sprintf("recovery %s is %s", r.ID, r.Status)
 	}
+	if p := x.Plan; p != nil {
+		return fmt.Sprintf("plan %s is %s: %s", p.ID, p.Status, p.Line())
+	}
 	if x.Verdict.State == detector.Dead {
 		if a, closed := Closed(x.Answers); closed {
 			return fmt.Sprintf("dead, and held at gate %s: %s", a.Gate, a.Reason)
@@ -61,6 +69,7 @@ func summarise(x Explanation) string {
 func (x Explanation) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n  %s\n", x.Host, x.Verdict.State, x.Summary)
+	fmt.Fprintf(&b, "\nMode %s\n%s\n", x.Mode.Mode, x.Mode.Text())
 	fmt.Fprintf(&b, "\nEvidence (%s, %s)\n", x.Verdict.Reason, x.Verdict.Detail)
 	for _, h := range x.Verdict.View.Controllers {
 		if h.HeardAge < 0 {
@@ -104,10 +113,7 @@ func (x Explanation) Text() string {
 		fmt.Fprintf(&b, "  %-22s nova-compute %s, %s ago\n", "nova", n.State, ago(n.Age))
 	}
 	if len(x.Answers) > 0 {
-		fmt.Fprintf(&b, "\nGates at %s\n", x.Point)
-		for _, a := range x.Answers {
-			fmt.Fprintf(&b, "  %-4s  %-14s %s\n", a.word(), a.Gate, a.Reason)
-		}
+		writeAnswers(&b, "Gates at "+string(x.Point), x.Answers)
 	}
 	if x.Recovery != nil {
 		b.WriteString("\n" + x.Recovery.Text())

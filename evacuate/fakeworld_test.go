@@ -63,7 +63,9 @@ type fakeWorld struct {
 	rowFate  map[nova.ServerID][]string // done, failed, novalidhost, stuck
 	novaDown bool
 	late     []latePost
-	lied     bool // a BMC was scripted to prove another machine off
+	// aggregates is what Nova tells of them.
+	aggregates map[nova.HostName][]string
+	lied       bool // a BMC was scripted to prove another machine off
 }
 
 func newFakeWorld() *fakeWorld {
@@ -283,6 +285,7 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 			x.Network.Heard++
 		}
 	}
+	x.Aggregates = w.aggregates
 	for _, v := range w.servers {
 		x.Servers[v.Host] = append(x.Servers[v.Host], *v)
 	}

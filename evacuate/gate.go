@@ -32,8 +32,8 @@ const (
 // Point is when a gate is asked.
 type Point string
 
-// Points. After the proof only leader, ledger, freeze, control-plane and proof
-// still apply: the host is off, and its instances are better up than down.
+// Points. After the proof only leader, ledger, freeze, armed (of which approve and
+// auto are alike by then), control-plane and proof still apply: the host is off, and its instances are better up than down.
 const (
 	AtDecide   Point = "decide"
 	AtPowerOff Point = "power-off"
@@ -92,7 +92,8 @@ var gates = []gate{
 	{GateLeader, always, Held, "", askLeader},
 	{GateLedger, always, Held, "", askLedger},
 	{GateFreeze, always, Held, "", askFreeze},
-	{GateArmed, untilProof, Held, "", askArmed},
+	{GateDrain, []Point{AtDecide}, Held, "", askDrain},
+	{GateArmed, always, Held, "", askArmed},
 	{GateMaintenance, untilProof, Held, "", askMaintenance},
 	{GateVerdict, untilProof, Held, "", askVerdict},
 	{GateFresh, untilProof, Held, "", askFresh},
@@ -115,7 +116,7 @@ func Ask(point Point, host nova.HostName, r *Recovery, s *State, w *World, p Pol
 			answers = append(answers, Answer{g.name, standing != Held, standing, reason})
 		}
 	}
-	return answers
+	return lift(q, answers, q.approval())
 }
 
 // Closed gives the first answer that does not pass.
@@ -147,23 +148,6 @@ func askLedger(q question) (Standing, string) {
 		return Held, "the ledger takes no entries: no quorum"
 	}
 	return Met, "the ledger takes entries"
-}
-
-func askFreeze(q question) (Standing, string) {
-	switch {
-	case q.world.Frozen != "":
-		return Held, "frozen by a local file: " + q.world.Frozen
-	case q.state.Frozen:
-		return Held, "frozen by " + q.state.FrozenBy
-	}
-	return Met, "not frozen"
-}
-
-func askArmed(q question) (Standing, string) {
-	if q.state.Mode != ModeAuto {
-		return Held, fmt.Sprintf("mode is %s (set by %s); only auto acts", q.state.Mode, q.state.ModeBy)
-	}
-	return Met, "mode is auto"
 }
 
 func askVerdict(q question) (Standing, string) {

@@ -59,10 +59,19 @@ var holds = []spoilt{
 	{GateFreeze, notMet, "frozen by an operator", func(q *question) { q.state.Frozen, q.state.FrozenBy = true, "ann" }, "frozen by ann"},
 	{GateFreeze, notMet, "frozen by a file", func(q *question) { q.world.Frozen = "maintenance window" }, "local file"},
 	{GateFreeze, missing, "the file cannot be read", func(q *question) { q.world.Frozen = "the file freeze cannot be read" }, "cannot be read"},
+	{GateDrain, notMet, "drained by an operator", func(q *question) { q.state.Drain = &Mark{By: "ann", Reason: "upgrade"} }, "drained by ann: upgrade"},
+	{GateDrain, missing, "by whom is missing", func(q *question) { q.state.Drain = &Mark{} }, "drained by"},
 	{GateArmed, notMet, "observe", func(q *question) { q.state.Mode = ModeObserve }, "mode is observe"},
-	{GateArmed, notMet, "shadow", func(q *question) { q.state.Mode = ModeShadow }, "only auto acts"},
-	{GateArmed, notMet, "approve", func(q *question) { q.state.Mode = ModeApprove }, "only auto acts"},
-	{GateArmed, missing, "mode missing", func(q *question) { q.state.Mode = "" }, "only auto acts"},
+	{GateArmed, notMet, "shadow", func(q *question) { q.state.Mode = ModeShadow }, "only watches"},
+	{GateArmed, missing, "mode missing", func(q *question) { q.state.Mode = "" }, "only watches"},
+	{GateArmed, notMet, "host more careful", func(q *question) { q.state.Hosts["cmp1"].Mode = &Setting{ModeObserve, Mark{By: "ann"}} }, "observe for the host (set by ann)"},
+	{GateArmed, notMet, "aggregate more careful", func(q *question) {
+		q.state.AggregateModes = map[string]*Setting{"gpu": {ModeShadow, Mark{By: "ann"}}}
+		q.world.Aggregates = map[nova.HostName][]string{"cmp1": {"gpu"}}
+	}, "shadow for the aggregate gpu"},
+	{GateArmed, missing, "aggregates not known", func(q *question) {
+		q.policy.AggregateModes = map[string]Mode{"gpu": ModeOff}
+	}, "off for the aggregate gpu (set by the configuration)"},
 	{GateMaintenance, notMet, "in maintenance", func(q *question) { q.state.Hosts["cmp1"].Maintenance = true }, "in maintenance"},
 	{GateMaintenance, missing, "host unknown", func(q *question) { delete(q.state.Hosts, "cmp1") }, "does not know"},
 	{GateMaintenance, notMet, "Masakari has it", func(q *question) { q.service("cmp1", "Masakari detected host failed.") }, "another evacuator"},
@@ -241,7 +250,7 @@ func TestGatesOpen(t *testing.T) {
 	}
 	q := question{point: AtDecide, host: "cmp1", state: NewState(), world: &World{Now: t0}, policy: DefaultPolicy()}
 	for _, a := range Ask(AtDecide, "cmp1", nil, q.state, q.world, q.policy) {
-		bare := a.Gate == GateFreeze || a.Gate == GateStorm || a.Gate == GateConcurrency
+		bare := a.Gate == GateFreeze || a.Gate == GateDrain || a.Gate == GateStorm || a.Gate == GateConcurrency
 		if !bare && a.Pass {
 			t.Errorf("gate %s passes in an empty world: %s", a.Gate, a.Reason)
 		}

@@ -36,6 +36,9 @@ type cloud struct {
 
 	*fakeWorld
 	frozen  string // by file
+	cutAt   string // calls cut right after that entry, once
+	cut     func()
+	cutLast time.Time // when it was called
 	log     []string
 	broken  []string // invariants that did not hold
 	quieter bool     // keep no log
@@ -169,6 +172,8 @@ func (c *cloud) fly(f *flight) {
 		f.called = true
 		if c.now.Before(c.vacant) || f.a.Term != c.term || c.now.Sub(f.began) > f.a.Deadline {
 			f.out, f.answer = Outcome{Action: f.a, Definite: true, Detail: "withheld"}, c.now
+		} else if err := c.permits(f.a); err != nil {
+			f.out, f.answer = Outcome{Action: f.a, Definite: true, Detail: err.Error()}, c.now
 		} else {
 			c.perform(f)
 			if c.crashAt == "call:"+string(f.a.Step) {
@@ -196,12 +201,17 @@ func (c *cloud) carry(r Ready) {
 			c.core.Drop(r.Actions)
 			return
 		}
+		if c.cutAt != "" && c.cutAt == crashPoint(e) {
+			c.cutAt = ""
+			c.cut()
+		}
 		if c.crashAt != "" && c.crashAt == crashPoint(e) {
 			c.crash()
 			return
 		}
 	}
 	for _, a := range r.Actions {
+		c.watched(a)
 		f := &flight{a: a, began: c.now, call: c.now.Add(pulse)}
 		_, f.proved = c.state.Recoveries[a.Recovery].Proved()
 		c.flights = append(c.flights, f)
@@ -214,6 +224,8 @@ func crashPoint(e Entry) string {
 	switch {
 	case e.Kind == KindOpen:
 		return "done:open"
+	case e.Kind == KindPlan || e.Kind == KindPlanApprove || e.Kind == KindShadow:
+		return "done:" + string(e.Kind)
 	case e.Kind == KindStep && e.Record.Phase == PhaseIntent:
 		return "intent:" + string(e.Step)
 	case e.Kind == KindStep && e.Record.Phase == PhaseDone:
@@ -253,6 +265,14 @@ func (c *cloud) depose() {
 
 func describeEntry(e Entry) string {
 	switch {
+	case e.Plan != nil:
+		return fmt.Sprintf("commit  %s %s: %s; down %d; %s", e.Kind, orWord(string(e.Plan.ID), "new"), e.Plan.Line(), e.Plan.Down, e.Plan.Why)
+	case len(e.PlanIDs) > 0:
+		return fmt.Sprintf("commit  %s %v %s%s", e.Kind, e.PlanIDs, e.Word, because(e.Text))
+	case e.Kind == KindShadowScore:
+		return fmt.Sprintf("commit  %s %s: %s%s", e.Kind, e.Shadow.ID, orWord(string(e.Shadow.Score), "pending"), because(e.Shadow.Why))
+	case e.Kind == KindMode && (e.Host != "" || e.Aggregate != ""):
+		return fmt.Sprintf("commit  %s %s%s %s", e.Kind, e.Host, e.Aggregate, e.Word)
 	case e.Kind == KindStep:
 		s := fmt.Sprintf("commit  %s %s #%d", e.Step, e.Record.Phase, e.Record.Attempt)
 		if e.Record.Phase == PhaseFailed {
@@ -282,4 +302,33 @@ func (c *cloud) recovery(h nova.HostName) *Recovery {
 
 func (c *cloud) verdictNow(h nova.HostName) detector.State {
 	return c.world().Verdicts[h].State
+}
+
+// reads are the actions that write nothing.
+var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true}
+
+// permits is the guard's last question, as cmd/app asks it: the ledger, the
+// freeze file, and the modes with the aggregates of this instant.
+func (c *cloud) permits(a Action) error {
+	if reads[a.Step] {
+		return nil
+	}
+	w := c.world()
+	return PermitsNow(c.state, &w, c.policy, a)
+}
+
+// watched breaks rule 12 if an action that writes is begun for a host whose mode
+// only watches, or inside a freeze. An entry of the same Ready may have frozen
+// it: then the guard stops it, and permits tells.
+func (c *cloud) watched(a Action) {
+	if reads[a.Step] || !c.cutLast.IsZero() {
+		return
+	}
+	host, w := a.Host, c.world()
+	if a.Shield != "" {
+		host = a.Shield
+	}
+	if m := c.state.EffectiveMode(host, w.Membership(host), c.policy.AggregateModes); !m.Mode.Acts() || c.state.Frozen || c.frozen != "" {
+		c.breaks("%s of %s begun in mode %s, frozen %t", a.Step, host, m, c.state.Frozen || c.frozen != "")
+	}
 }

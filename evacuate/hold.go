@@ -34,8 +34,11 @@ func (c *Core) release(r *Recovery) {
 // closed.
 func (c *Core) pass(point Point, r *Recovery) bool {
 	answers := Ask(point, r.Host, r, c.state, &c.world, c.policy)
-	c.decisions[r.Host] = Decision{Point: point, At: c.world.Now, Answers: answers, Verdict: c.world.Verdicts[r.Host]}
+	c.decisions[r.Host] = Decision{Point: point, At: c.world.Now, Answers: answers, Verdict: c.world.Verdicts[r.Host], Mode: c.mode(r.Host)}
 	if a, closed := Closed(answers); closed {
+		if point == AtPowerOff {
+			c.holdDead(r.Host, r, answers)
+		}
 		c.hold(r, Hold{Gate: a.Gate, Reason: a.Reason})
 		return false
 	}

@@ -43,6 +43,7 @@ func playSeed(t *testing.T, n uint64, loud bool) {
 	c.policy.PowerOn, c.policy.StormCount = rng.IntN(2) == 0, 1+rng.IntN(3)
 	c.policy.StormPercent = 0
 	c.core = NewCore(c.policy)
+	c.aggregates = map[nova.HostName][]string{c.hosts[0].name: {"gpu"}}
 	for i := range 2 + rng.IntN(4) {
 		state := []string{nova.VMActive, nova.VMActive, nova.VMStopped}[rng.IntN(3)]
 		c.addServer(nova.ServerID(fmt.Sprintf("vm%d", i+1)), c.hosts[rng.IntN(2)].name, state, c.start)
@@ -87,10 +88,17 @@ func (c *cloud) fault(rng *rand.Rand) {
 		"leader crash", "leader depose", "leader crash-after " + pick(crashPoints()...), "leader crash-after " + pick(crashPoints()...),
 		"nova down", "nova up", "freeze", "unfreeze", "freeze file",
 		"verdict " + string(h.name) + " " + pick("Suspect", "-", "-"),
-		"restore", "mode auto",
-	}[rng.IntN(21)]
+		"restore", "mode auto", "mode auto", "mode " + pick("off", "observe", "shadow", "approve"),
+		"mode " + pick("off", "observe", "shadow", "approve", "inherit") + " host " + string(h.name),
+		"mode " + pick("observe", "approve", "inherit") + " aggregate gpu",
+		"approve-any", "approve-any", "drain", "undrain", "cancel " + string(h.name), "end " + string(h.name),
+		"maintenance " + string(h.name) + " off",
+	}[rng.IntN(32)]
 	f := strings.Fields(script)
 	if f[0] == "boot" && c.host(h.name).power {
+		return
+	}
+	if (f[0] == "cancel" || f[0] == "end") && c.recovery(h.name) == nil {
 		return
 	}
 	if f[0] == "leader" && f[1] == "depose" {
@@ -109,7 +117,10 @@ func (c *cloud) mend() {
 	c.frozen, c.novaDown = "", false
 	_ = c.operator(Entry{Kind: KindFreeze})
 	_ = c.operator(Entry{Kind: KindMode, Word: string(ModeAuto)})
+	_ = c.operator(Entry{Kind: KindMode, Word: Inherit, Aggregate: "gpu"})
+	_ = c.operator(Entry{Kind: KindDrain})
 	for _, h := range c.hosts {
+		_ = c.operator(Entry{Kind: KindMode, Word: Inherit, Host: h.name})
 		h.bmc, h.hung, h.verdict = bmcOK, false, detector.State("")
 	}
 }

@@ -45,6 +45,15 @@ type Recovery struct {
 	Reason  detector.Reason `json:"reason"`
 	Detail  string          `json:"detail"`
 
+	// Aggregates are those of its host at the opening: their modes halt it.
+	Aggregates []string `json:"aggregates,omitempty"`
+	// Approval is a person's word where the mode or a storm asks for one.
+	Approval *Approval `json:"approval,omitempty"`
+	// Cancel is an operator's wish to undo it while there is no proof.
+	Cancel *Mark `json:"cancel,omitempty"`
+	// Left lists what a recovery that was ended by hand left behind.
+	Left []string `json:"left,omitempty"`
+
 	Service ServiceBefore        `json:"service"`
 	Before  []Instance           `json:"before"`
 	Steps   map[Step]*StepRecord `json:"steps"`
@@ -122,7 +131,10 @@ type Shield struct {
 type Event struct {
 	At   time.Time `json:"at"`
 	By   string    `json:"by"`
+	Says string    `json:"says,omitempty"` // the client's word for By
 	Text string    `json:"text"`
+	// Host is of the journal's events; a timeline's are all of one.
+	Host nova.HostName `json:"host,omitempty"`
 }
 
 // EvacState is how far one instance has come.

@@ -18,7 +18,7 @@ func (c *Core) advanceRecovered(r *Recovery) {
 			Return: &Return{Asked: c.world.Now, By: c.world.Leader.ID, Reason: "it was switched on"}})
 	case heard.Boot == r.Boot && heard.At.After(proved.Add(proofSlack)):
 		c.hold(r, Hold{Step: StepFence, Reason: "the host that was proven off sends heartbeats of the same boot: its BMC lies or belongs to another machine, and its instances may run twice. Cut its power by hand"})
-	case c.policy.PowerOn && c.state.Mode == ModeAuto:
+	case c.policy.PowerOn && c.mode(r.Host).Mode == ModeAuto:
 		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "asked back by policy",
 			Return: &Return{Asked: c.world.Now, By: "policy", Reason: "policy power_on"}})
 	}

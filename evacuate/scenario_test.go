@@ -185,12 +185,10 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 			c.frozen = "by a file"
 			return nil
 		}
-		return c.operator(Entry{Kind: KindFreeze, Flag: true})
+		return c.operator(Entry{Kind: KindFreeze, Flag: true, Text: strings.Join(f[1:], " ")})
 	case "unfreeze":
 		c.frozen = ""
 		return c.operator(Entry{Kind: KindFreeze})
-	case "mode":
-		return c.operator(Entry{Kind: KindMode, Word: arg(1)})
 	case "restore":
 		return c.operator(Entry{Kind: KindClusterRestored})
 	case "policy":
@@ -210,7 +208,7 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 	case "compute":
 		c.host(host).stays = arg(2) == "stays-down"
 	default:
-		return fmt.Errorf("no verb %q", f[0])
+		return c.verbOfModes(f, host, arg)
 	}
 	return nil
 }
@@ -251,6 +249,8 @@ func (c *cloud) expect(f []string, rest string) error {
 		got = strconv.Itoa(n)
 	case "status", "hold", "proof":
 		got = describeRecovery(f[0], r)
+	case "plan", "shadow":
+		got = c.describeAsked(f[0], f[1])
 	case "explain":
 		x := Explain(c.state, c.core.Decisions()[host], c.world().Verdicts[host], c.now)
 		if strings.Contains(x.Text(), rest) {

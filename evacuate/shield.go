@@ -16,7 +16,7 @@ func (c *Core) shieldSuspects(r *Recovery) bool {
 		v := c.world.Verdicts[host]
 		suspect := v.State == detector.Dead || v.State == detector.Suspect || v.State == detector.Isolated
 		svc, known := c.world.Nova.Services[host]
-		if host == r.Host || !suspect || !known || c.state.Open(host) != nil {
+		if host == r.Host || !suspect || !known || c.state.Open(host) != nil || c.halted(host) {
 			continue
 		}
 		by, sh := c.shieldOf(host)
@@ -55,7 +55,7 @@ func (c *Core) shieldOf(host nova.HostName) (*Recovery, *Shield) {
 func (c *Core) liftShields(r *Recovery) {
 	for _, sh := range r.Shielded {
 		since := c.healthy[sh.Host]
-		if sh.Lifted || since.IsZero() || c.world.Now.Sub(since) < healSettle || c.state.Open(sh.Host) != nil {
+		if sh.Lifted || since.IsZero() || c.world.Now.Sub(since) < healSettle || c.state.Open(sh.Host) != nil || c.halted(sh.Host) {
 			continue
 		}
 		a := act(r, StepDisable)

@@ -11,29 +11,6 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// Mode is how far Lifeboat may go.
-type Mode string
-
-// Modes. Only auto acts; approve and shadow record what would be done.
-const (
-	ModeOff     Mode = "off"
-	ModeObserve Mode = "observe"
-	ModeShadow  Mode = "shadow"
-	ModeApprove Mode = "approve"
-	ModeAuto    Mode = "auto"
-)
-
-// Modes lists all modes.
-var Modes = [...]Mode{ModeOff, ModeObserve, ModeShadow, ModeApprove, ModeAuto}
-
-// ParseMode checks a mode's name.
-func ParseMode(s string) (Mode, error) {
-	if m := Mode(s); slices.Contains(Modes[:], m) {
-		return m, nil
-	}
-	return "", fmt.Errorf("unknown mode %q: use off, observe, shadow, approve or auto", s)
-}
-
 // StateVersion is the format of State in snapshots.
 const StateVersion = 1
 
@@ -45,10 +22,22 @@ type State struct {
 	Generation int    `json:"generation"` // grows with every restore
 	Index      uint64 `json:"index"`
 
-	Mode     Mode   `json:"mode"`
-	ModeBy   string `json:"mode_by,omitempty"`
-	Frozen   bool   `json:"frozen"`
-	FrozenBy string `json:"frozen_by,omitempty"`
+	Mode       Mode      `json:"mode"`
+	ModeBy     string    `json:"mode_by,omitempty"`
+	ModeSays   string    `json:"mode_says,omitempty"`
+	ModeAt     time.Time `json:"mode_at,omitzero"`
+	ModeReason string    `json:"mode_reason,omitempty"`
+	// AggregateModes are those set by command; others stand in files.
+	AggregateModes map[string]*Setting `json:"aggregate_modes,omitempty"`
+
+	Frozen       bool      `json:"frozen"`
+	FrozenBy     string    `json:"frozen_by,omitempty"`
+	FrozenSays   string    `json:"frozen_says,omitempty"`
+	FrozenAt     time.Time `json:"frozen_at,omitzero"`
+	FrozenReason string    `json:"frozen_reason,omitempty"`
+	Drain        *Mark     `json:"drain,omitempty"`
+	// Journal is what was done to the whole: modes, freezes, plans.
+	Journal []Event `json:"journal,omitempty"`
 	// RingEpoch names the ring key in force, never the key itself.
 	RingEpoch int `json:"ring_epoch"`
 
@@ -57,6 +46,16 @@ type State struct {
 	Tokens      map[string]*Token        `json:"tokens"`
 	Recoveries  map[RecoveryID]*Recovery `json:"recoveries"`
 	Serial      int                      `json:"serial"`
+
+	// Plans are in the order of preparing.
+	Plans       []*Proposal `json:"plans,omitempty"`
+	PlanSerial  int         `json:"plan_serial,omitempty"`
+	StormSerial int         `json:"storm_serial,omitempty"`
+	// Shadow is what would have been done, in order; ShadowScores counts the
+	// scores that were ever given.
+	Shadow       []*ShadowDecision `json:"shadow,omitempty"`
+	ShadowSerial int               `json:"shadow_serial,omitempty"`
+	ShadowScores map[Score]int     `json:"shadow_scores,omitempty"`
 }
 
 // Controller is a voter as agents know it.
@@ -74,6 +73,8 @@ type Host struct {
 	Keys     []HostKey     `json:"keys,omitempty"`
 	Boot     string        `json:"boot,omitempty"`
 	UUID     string        `json:"uuid,omitempty"`
+
+	Mode *Setting `json:"mode,omitempty"` // nil: the cloud's or its aggregates'
 
 	Maintenance   bool   `json:"maintenance,omitempty"`
 	MaintenanceBy string `json:"maintenance_by,omitempty"`
@@ -144,11 +145,14 @@ func (s *State) Open(host nova.HostName) *Recovery {
 
 // Permits says whether the ledger as it stands still allows an action that was
 // decided a moment ago: its recovery is open, its proof was not voided, and its
-// promise is the one in force. Whoever writes to the world asks it last.
+// promise is the one in force, and neither freeze nor mode halts it. Whoever writes to the world asks it last.
 func (s *State) Permits(a Action) error {
 	r := s.Recoveries[a.Recovery]
 	if r == nil || (r.Status == StatusClosed && a.Shield == "") {
 		return fmt.Errorf("recovery %s is closed", a.Recovery)
+	}
+	if err := s.halts(a, r); err != nil {
+		return err
 	}
 	if _, ok := r.Proved(); (a.Step == StepForceDown || a.Step == StepEvacuate) && (!ok || a.Boot != r.Boot) {
 		return fmt.Errorf("%w: it was voided: %s", fence.ErrNoProof, r.Void)

@@ -27,6 +27,8 @@ type World struct {
 	// Domains are those of the configuration, and Nova's where the policy limits
 	// zones or aggregates.
 	Domains map[nova.HostName][]Domain
+	// Aggregates lists the host aggregates of each host; nil: Nova has not told.
+	Aggregates map[nova.HostName][]string
 	// Frozen is the reason of a freeze by a local file, "" if there is none.
 	Frozen string
 	// Terms is the newest Raft term that each controller has acknowledged.
@@ -124,6 +126,12 @@ type Policy struct {
 	Fenceable time.Duration `json:"fenceable"`
 	// EvidenceFresh is the greatest age of a verdict.
 	EvidenceFresh time.Duration `json:"evidence_fresh"`
+	// AggregateModes are the modes of aggregates by configuration.
+	AggregateModes map[string]Mode `json:"aggregate_modes,omitempty"`
+	// PlanExpiry is how long a plan waits for a person's answer.
+	PlanExpiry time.Duration `json:"plan_expiry"`
+	// ShadowWindow is how long what shadow would have done waits for its score.
+	ShadowWindow time.Duration `json:"shadow_window"`
 	// Stuck is how long an accepted row without a destination is waited for.
 	Stuck time.Duration `json:"stuck"`
 }
@@ -134,6 +142,7 @@ func DefaultPolicy() Policy {
 		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute, CliffPercent: 5, CliffWindow: 5 * time.Second,
 		Concurrency: 2, InFlight: 10, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		NovaFresh: 15 * time.Second, Fenceable: 24 * time.Hour, EvidenceFresh: 3 * time.Second, Stuck: 15 * time.Minute,
+		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 	}
 }
 

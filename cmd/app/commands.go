@@ -91,19 +91,16 @@ func (c *Controller) Command(ctx context.Context, q api.Command) (string, error)
 }
 
 func (c *Controller) command(ctx context.Context, q api.Command) (string, error) {
-	e := evacuate.Entry{At: c.clock.Now(), By: q.By, Host: q.Host, Flag: q.Flag, Text: q.Reason}
+	e := evacuate.Entry{At: c.clock.Now(), By: q.By, Says: q.Says, Host: q.Host, Flag: q.Flag, Text: q.Reason}
+	if f := c.modeCommands()[q.Verb]; f != nil {
+		return f(ctx, q, e)
+	}
 	needsHost := map[string]bool{api.VerbMaintenance: true, api.VerbReturn: true, api.VerbToken: true, api.VerbHostRemove: true}
 	_, configured := c.addresses[q.Host]
 	if needsHost[q.Verb] && !configured && c.State().Hosts[q.Host] == nil {
 		return "", fmt.Errorf("%w: no host %q in the inventory: add it to `hosts` of the controllers' files", api.ErrNotFound, q.Host)
 	}
 	switch q.Verb {
-	case api.VerbArm:
-		e.Kind, e.Word = evacuate.KindMode, q.Word
-		return "mode is " + q.Word, c.apply(ctx, e)
-	case api.VerbFreeze:
-		e.Kind = evacuate.KindFreeze
-		return map[bool]string{true: "frozen: nothing new is begun, what is under way waits", false: "not frozen any more"}[q.Flag], c.apply(ctx, e)
 	case api.VerbMaintenance:
 		e.Kind = evacuate.KindHostMaintenance
 		return fmt.Sprintf("maintenance of %s: %t", q.Host, q.Flag), c.apply(ctx, e)

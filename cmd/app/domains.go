@@ -59,7 +59,7 @@ const (
 
 // lookAtAggregates keeps the leader's list of aggregates fresh.
 func (c *Controller) lookAtAggregates(ctx context.Context) {
-	if !c.leads() || !needsAggregates(c.policy) {
+	if !c.leads() || !needsAggregates(c.policy) && !c.aggregateModes() {
 		return
 	}
 	if err := c.cloud.lookAtAggregates(ctx); err != nil && ctx.Err() == nil {

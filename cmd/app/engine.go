@@ -28,8 +28,9 @@ const postLanes = 4
 // (rule 5). A host that switched itself on inside its recovery is the exception.
 func (c *Controller) permits(a evacuate.Action) (err error) {
 	again := false
+	w := c.reach()
 	c.machine.Locked(func(s *evacuate.State) {
-		err = s.Permits(a)
+		err = evacuate.PermitsNow(s, &w, c.policy, a)
 		if r := s.Recoveries[a.Recovery]; r != nil {
 			again = r.Refence
 		}

@@ -31,7 +31,7 @@ func (c *Controller) openAPI() error {
 	if err := api.NewMetrics(c.registry, c, Version, c.dropped, c.fenceable); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Registry: c.registry, Log: c.log, Now: c.clock.Now})
+	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Registry: c.registry, Log: c.log, Now: c.clock.Now})
 	if err != nil {
 		return err
 	}
@@ -76,8 +76,12 @@ func (c *Controller) Status() api.Status {
 	case local != "":
 		st.Frozen = "by a local file: " + local
 	case s.Frozen:
-		st.Frozen = "by " + s.FrozenBy
+		st.Frozen = "by " + s.Halt()
 	}
+	if s.Drain != nil {
+		st.Drained = "by " + s.Drain.String()
+	}
+	st.ModeSet = s.CloudMode().When()
 	return st
 }
 
@@ -124,6 +128,7 @@ func (c *Controller) Alerts() []api.Alert {
 			out = append(out, api.Alert{Name: api.AlertHeld, Host: r.Host, Text: fmt.Sprintf("recovery %s is held: %s", r.ID, r.Hold.Reason)})
 		}
 	}
+	out = append(out, askedAlerts(s, c.clock.Now())...)
 	slices.SortFunc(out, func(a, b api.Alert) int {
 		if a.Name+string(a.Host) < b.Name+string(b.Host) {
 			return -1

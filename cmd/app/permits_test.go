@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
@@ -28,7 +29,8 @@ func TestNoOffWhileHeard(t *testing.T) {
 		{"other steps are not power-offs", time.Second, false, evacuate.StepDisable, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctl := &Controller{machine: newMachine(), clock: clk, observer: newObserver("ctl1", detector.DefaultPolicy(), clk.Now)}
+			ctl := &Controller{cfg: &config.Controller{Controller: config.ControllerSelf{DataDir: t.TempDir()}}, cloud: &cloud{now: clk.Now}, machine: newMachine(), clock: clk, observer: newObserver("ctl1", detector.DefaultPolicy(), clk.Now)}
+			ctl.machine.state.Mode = evacuate.ModeAuto
 			ctl.machine.state.Recoveries["r1"] = &evacuate.Recovery{ID: "r1", Host: "cmp04", Boot: "b", Status: evacuate.StatusOpen, Refence: c.refence}
 			ctl.observer.with(func(tb *detector.Table) {
 				tb.Heartbeat("ctl1", detector.Heartbeat{Host: "cmp04", Boot: "b", Start: "s"}, clk.Now().Add(-c.heard))

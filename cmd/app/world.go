@@ -30,7 +30,7 @@ func (c *Controller) World() evacuate.World {
 	w.Nova, w.Servers, w.Domains = sight, servers, c.domains(sight)
 	w.Fencing = c.powers.sights()
 	w.Terms = c.observer.ackTerms()
-	w.Frozen = c.frozen()
+	w.Frozen, w.Aggregates = c.frozen(), c.aggregates()
 	w.Storage = map[nova.HostName]evacuate.Storage{}
 	for _, h := range c.cfg.Hosts {
 		w.Storage[nova.HostName(h.Name)] = evacuate.Storage(h.Storage)

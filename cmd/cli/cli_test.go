@@ -104,7 +104,7 @@ func (c *controller) Command(_ context.Context, q api.Command) (string, error) {
 // shellOf serves a controller and gives a function that runs the shell on it.
 func shellOf(t *testing.T, c *controller, h Hooks) func(args ...string) (out, err string, code int) {
 	t.Helper()
-	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Role{token: api.RoleFence},
+	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}},
 		Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -211,6 +211,21 @@ func TestCommands(t *testing.T) {
 		{"arm observe", api.Command{Verb: "arm", Word: "observe"}},
 		{"freeze on --reason storm", api.Command{Verb: "freeze", Flag: true, Reason: "storm"}},
 		{"freeze off", api.Command{Verb: "freeze"}},
+		{"freeze", api.Command{Verb: "freeze", Flag: true}},
+		{"unfreeze --reason over", api.Command{Verb: "freeze", Reason: "over"}},
+		{"drain --reason upgrade", api.Command{Verb: "drain", Flag: true, Reason: "upgrade"}},
+		{"undrain", api.Command{Verb: "drain"}},
+		{"mode auto --reason ready", api.Command{Verb: "mode", Word: "auto", Reason: "ready"}},
+		{"mode shadow --host cmp1", api.Command{Verb: "mode", Word: "shadow", Host: "cmp1"}},
+		{"mode inherit --aggregate gpu", api.Command{Verb: "mode", Word: "inherit", Aggregate: "gpu"}},
+		{"approve p1 --reason dark", api.Command{Verb: "approve", Word: "p1", Reason: "dark"}},
+		{"approve --all-of storm1 --hosts 3", api.Command{Verb: "approve", Word: "storm1", Flag: true, Count: 3}},
+		{"reject p1 --reason alive", api.Command{Verb: "reject", Word: "p1", Reason: "alive"}},
+		{"plan cmp1 --again", api.Command{Verb: "plan-again", Host: "cmp1"}},
+		{"shadow score s1 right --reason seen", api.Command{Verb: "shadow-score", Word: "s1", Score: "right", Reason: "seen"}},
+		{"cancel r1 --reason mistake", api.Command{Verb: "cancel", Word: "r1", Reason: "mistake"}},
+		{"recovery r1 end --reason lost", api.Command{Verb: "recovery-end", Word: "r1", Reason: "lost"}},
+		{"recovery r1 end --reason lost --force cmp2", api.Command{Verb: "recovery-end", Word: "r1", Reason: "lost", Flag: true, Host: "cmp2"}},
 		{"maintenance cmp1 on --reason disk", api.Command{Verb: "maintenance", Host: "cmp1", Flag: true, Reason: "disk"}},
 		{"return cmp2", api.Command{Verb: "return", Host: "cmp2"}},
 		{"token create cmp1", api.Command{Verb: "token", Host: "cmp1", Duration: time.Hour}},

@@ -57,9 +57,9 @@ func newClient(base, tokenFile, ca string) (*client, error) {
 	}
 	best := map[api.Role]int{api.RoleRead: 1, api.RoleOperate: 2, api.RoleFence: 3}
 	have := 0
-	for t, role := range tokens { // the token that may do most
-		if best[role] > have {
-			c.token, have = t, best[role]
+	for t, p := range tokens { // the token that may do most
+		if best[p.Role] > have {
+			c.token, have = t, best[p.Role]
 		}
 	}
 	if ca != "" {

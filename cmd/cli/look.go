@@ -29,11 +29,17 @@ func (s *shell) status() *cobra.Command {
 		return s.print(st, func(w io.Writer) {
 			fmt.Fprintf(w, "cluster\t%s (%s)\nleader\t%s, term %d\nvoters\t%s\nledger\t%s\nmode\t%s\n", st.Cluster, st.ClusterID, orNone(st.Leader), st.Term,
 				strings.Join(st.Voters, ", "), map[bool]string{true: "writable", false: "NOT WRITABLE"}[st.Writable], st.Mode)
+			if st.ModeSet != "" {
+				fmt.Fprintf(w, "mode set by\t%s\n", st.ModeSet)
+			}
 			if st.Frozen != "" {
 				fmt.Fprintf(w, "FROZEN\t%s\n", st.Frozen)
 			}
 			if cloud := st.Cloud; cloud.Condition != "" {
 				fmt.Fprintf(w, "cloud\t%s for %s: %s\n", cloud.Condition, st.CloudFor.Round(time.Second), cloud.Detail)
+			}
+			if st.Drained != "" {
+				fmt.Fprintf(w, "DRAINED\t%s\n", st.Drained)
 			}
 			nova := fmt.Sprintf("answered %s ago", st.NovaAge.Round(100*time.Millisecond))
 			if st.NovaAge < 0 {
@@ -137,12 +143,6 @@ func (s *shell) page(ctx context.Context, path string, into any) error {
 func (s *shell) explain() *cobra.Command {
 	return cmd("explain HOST", "evidence, gates and answers: why is something done or not", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		return s.page(ctx, "/v1/hosts/"+url.PathEscape(a[0])+"/explain", &evacuate.Explanation{})
-	})
-}
-
-func (s *shell) recovery() *cobra.Command {
-	return cmd("recovery ID", "one recovery's timeline", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
-		return s.page(ctx, "/v1/recoveries/"+url.PathEscape(a[0]), &evacuate.Recovery{})
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
 )
 
 // Hooks are what the shell needs of the rest of the program.
@@ -64,6 +65,10 @@ func Root(h Hooks) *cobra.Command {
 	f.StringVar(&s.ca, "ca", os.Getenv("LIFEBOAT_CA"), "CA of the API's certificate (env LIFEBOAT_CA)")
 	f.StringVarP(&s.output, "output", "o", "table", "table or json")
 	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
+		s.mode(), s.plan(), s.plans(), s.approve(), s.reject(), s.shadow(), s.cancel(),
+		s.halt("unfreeze", "go on after a freeze", api.VerbFreeze, false),
+		s.halt("drain", "open nothing new; what is open is finished", api.VerbDrain, true),
+		s.halt("undrain", "let recoveries open again", api.VerbDrain, false),
 		s.maintenance(), s.freeze(), s.arm(), s.returnCmd(), s.token(), s.enroll(), s.removeHost(), s.controllerCmd(), s.controllersCmd(), s.ledgerCmd(),
 		s.caCmd(), s.ringKey(), s.configCmd(), s.demo(), s.sim(), s.version())
 	return root

@@ -64,10 +64,13 @@ func (s *shell) maintenance() *cobra.Command {
 
 func (s *shell) freeze() *cobra.Command {
 	var reason string
-	c := cmd("freeze on|off", "stop all work at once, or go on", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
-		on, err := onOff(a[0])
-		if err != nil {
-			return err
+	c := cmd("freeze [on|off]", "stop all work at once, or go on", cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error {
+		on := true
+		if len(a) == 1 {
+			var err error
+			if on, err = onOff(a[0]); err != nil {
+				return err
+			}
 		}
 		return s.do(ctx, api.Command{Verb: api.VerbFreeze, Flag: on, Reason: reason})
 	})
@@ -76,7 +79,7 @@ func (s *shell) freeze() *cobra.Command {
 }
 
 func (s *shell) arm() *cobra.Command {
-	return cmd("arm MODE", "how far Lifeboat may go: off, observe, shadow, approve, auto", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+	return cmd("arm MODE", "as `mode MODE` for the whole cloud", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		if _, err := evacuate.ParseMode(a[0]); err != nil {
 			return codeError{ExitUsage, err}
 		}

@@ -45,7 +45,9 @@ type Status struct {
 	Voters     []string      `json:"voters"`
 	Writable   bool          `json:"writable"`
 	Mode       evacuate.Mode `json:"mode"`
+	ModeSet    string        `json:"mode_set,omitempty"` // by whom, when and why
 	Frozen     string        `json:"frozen,omitempty"`
+	Drained    string        `json:"drained,omitempty"`
 	NovaAge    time.Duration `json:"nova_age"` // negative: never reached
 	NovaError  string        `json:"nova_error,omitempty"`
 	Hosts      int           `json:"hosts"`
@@ -65,20 +67,39 @@ type Alert struct {
 
 // Command is an operator's command.
 type Command struct {
-	Verb     string        `json:"verb"`
-	Host     nova.HostName `json:"host,omitempty"`
-	Word     string        `json:"word,omitempty"`
-	Address  string        `json:"address,omitempty"`
-	Flag     bool          `json:"flag,omitempty"`
-	Reason   string        `json:"reason,omitempty"`
+	Verb      string        `json:"verb"`
+	Host      nova.HostName `json:"host,omitempty"`
+	Aggregate string        `json:"aggregate,omitempty"`
+	Word      string        `json:"word,omitempty"`
+	Count     int           `json:"count,omitempty"`
+	Score     string        `json:"score,omitempty"`
+	Address   string        `json:"address,omitempty"`
+	Flag      bool          `json:"flag,omitempty"`
+	Reason    string        `json:"reason,omitempty"`
+	// By is the client's word for its user. It is recorded as a remark only: who
+	// did it is the token's name, which the API puts here and the remark in Says.
 	By       string        `json:"by,omitempty"`
+	Says     string        `json:"-"`
 	Duration time.Duration `json:"duration,omitempty"`
 	Data     []byte        `json:"data,omitempty"`
 }
 
 // Verbs of commands.
 const (
-	VerbArm              = "arm"
+	// VerbArm is VerbMode for the cloud alone, as older clients send it.
+	VerbArm  = "arm"
+	VerbMode = "mode" // word: the mode; for a host, an aggregate or the cloud
+	// VerbApprove takes one plan (word), or with flag all count plans of a storm.
+	VerbApprove   = "approve"
+	VerbReject    = "reject"
+	VerbPlanAgain = "plan-again" // ask anew about a host whose plan was rejected
+	// VerbEnd forgets a recovery (word); with flag and its host's name whatever
+	// may be on its way.
+	VerbEnd              = "recovery-end"
+	VerbCancel           = "cancel"
+	VerbShadowScore      = "shadow-score" // score: right, wrong or unknown
+	VerbDrain            = "drain"
+	VerbConfirmDead      = "confirm-dead"
 	VerbFreeze           = "freeze"
 	VerbMaintenance      = "maintenance"
 	VerbReturn           = "return"
@@ -114,7 +135,9 @@ type Options struct {
 	// Forward hands a request to the leader and says whether it did. A request
 	// is forwarded once: the header ForwardedBy must reach the leader.
 	Forward func(w http.ResponseWriter, r *http.Request) bool
-	Tokens  map[string]Role // by token
+	Tokens  map[string]Principal // by token
+	// Plan says what would be done for a host if it were dead now; nil: not served.
+	Plan func(host nova.HostName) (*evacuate.Proposal, bool)
 	// MetricsNeedToken asks for the role read at /metrics; otherwise it is open.
 	MetricsNeedToken bool
 	Registry         *prometheus.Registry // an empty one if nil
@@ -159,6 +182,11 @@ func (s *server) routes() http.Handler {
 		"/v1/hosts/{host}/explain": read(s.explain),
 		"/v1/recoveries":           read(s.recoveries),
 		"/v1/recoveries/{id}":      read(s.recovery),
+		"/v1/hosts/{host}/plan":    read(s.whatIf),
+		"/v1/plans":                read(s.plans),
+		"/v1/plans/{id}":           read(s.plan),
+		"/v1/shadow":               read(s.shadow),
+		"/v1/modes":                read(s.modes),
 		"/v1/alerts":               read(s.alerts),
 		"/v1/events":               read(s.events),
 	} {

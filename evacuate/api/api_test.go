@@ -8,6 +8,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 func TestReads(t *testing.T) {
@@ -147,6 +150,7 @@ func TestCommand(t *testing.T) {
 	if a := ask(t, srv, "POST", "/v1/commands", operateToken, string(b)); a.code != 200 || !strings.Contains(a.body, `"text": "done: maintenance"`) {
 		t.Errorf("%d %s", a.code, a.body)
 	}
+	sent.By, sent.Says = "otto", "ann" // the token's name; the client's word is a remark
 	if len(f.commands) != 1 || fmt.Sprint(f.commands[0]) != fmt.Sprint(sent) {
 		t.Errorf("got %+v", f.commands)
 	}
@@ -231,14 +235,14 @@ func TestPage(t *testing.T) {
 
 func TestParseTokens(t *testing.T) {
 	one, err := ParseTokens("0123456789abcdef\n")
-	if err != nil || one["0123456789abcdef"] != RoleFence {
+	if err != nil || one["0123456789abcdef"].Role != RoleFence || one["0123456789abcdef"].Name != "fence-token-9f9f51" {
 		t.Errorf("one token may do everything: %v %v", one, err)
 	}
-	many, err := ParseTokens("# whose\nread 0123456789abcdef\n\noperate 0123456789abcdeg\n")
-	if err != nil || len(many) != 2 || many["0123456789abcdeg"] != RoleOperate {
+	many, err := ParseTokens("# whose\nread 0123456789abcdef\n\noperate 0123456789abcdeg ann\n")
+	if err != nil || len(many) != 2 || many["0123456789abcdeg"] != (Principal{"ann", RoleOperate}) {
 		t.Errorf("%v %v", many, err)
 	}
-	for _, bad := range []string{"short", "read short", "root 0123456789abcdef", "0123456789abcdef\n0123456789abcdeg", "read a b"} {
+	for _, bad := range []string{"short", "read short", "root 0123456789abcdef", "0123456789abcdef\n0123456789abcdeg", "read a b", "read 0123456789abcdef ann smith"} {
 		_, err := ParseTokens(bad)
 		if err == nil {
 			t.Errorf("%q is taken", bad)
@@ -258,5 +262,55 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Error(name)
 		}
+	}
+}
+
+// TestRolesOfCommands holds which commands take more than operate.
+func TestRolesOfCommands(t *testing.T) {
+	f := newFake()
+	srv := serve(t, options(f))
+	for body, code := range map[string]int{
+		`{"verb":"approve","word":"p1"}`: 403, `{"verb":"confirm-dead","host":"cmp1"}`: 403, `{"verb":"recovery-end","word":"r1","flag":true,"host":"cmp2"}`: 403,
+		`{"verb":"recovery-end","word":"r1"}`: 200, `{"verb":"reject","word":"p1"}`: 200, `{"verb":"mode","word":"auto"}`: 200,
+		`{"verb":"freeze","flag":true}`: 200, `{"verb":"drain","flag":true}`: 200, `{"verb":"cancel","word":"r1"}`: 200,
+	} {
+		if a := ask(t, srv, "POST", "/v1/commands", operateToken, body); a.code != code {
+			t.Errorf("operate, %s: %d, want %d", body, a.code, code)
+		}
+		if a := ask(t, srv, "POST", "/v1/commands", fenceToken, body); a.code != 200 {
+			t.Errorf("fence, %s: %d", body, a.code)
+		}
+	}
+	last := f.commands[len(f.commands)-1]
+	if last.By != "fritz" || last.Says != "" {
+		t.Errorf("recorded by %q, says %q", last.By, last.Says)
+	}
+}
+
+// TestAsked reads plans, modes and shadow.
+func TestAsked(t *testing.T) {
+	f := newFake()
+	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Boot: "b", Status: evacuate.PlanWaiting, Methods: []string{"ipmi"}, Why: "mode is approve"}}
+	f.state.Shadow = []*evacuate.ShadowDecision{{ID: "s1", Host: "cmp1", Score: evacuate.ScoreWrong, Why: "heard again"}, {ID: "s2", Host: "cmp2"}}
+	f.state.ShadowScores = map[evacuate.Score]int{evacuate.ScoreWrong: 1}
+	f.state.Hosts["cmp1"].Mode = &evacuate.Setting{Mode: evacuate.ModeObserve, Mark: evacuate.Mark{By: "ann"}}
+	o := options(f)
+	o.Plan = func(h nova.HostName) (*evacuate.Proposal, bool) { return f.state.Plans[0], h == "cmp1" }
+	srv := serve(t, o)
+	for path, want := range map[string]string{
+		"/v1/plans": `"id": "p1"`, "/v1/plans/p1": `"why": "mode is approve"`, "/v1/hosts/cmp1/plan": `"host": "cmp1"`,
+		"/v1/shadow": `"wrong": 1`, "/v1/modes": `"mode": "observe"`,
+	} {
+		if a := ask(t, srv, "GET", path, readToken, ""); a.code != 200 || !strings.Contains(a.body, want) {
+			t.Errorf("%s: %d %s, want %s", path, a.code, a.body, want)
+		}
+	}
+	for _, path := range []string{"/v1/plans/p9", "/v1/hosts/nope/plan"} {
+		if err := isProblem(ask(t, srv, "GET", path, readToken, ""), 404); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if a := ask(t, srv, "GET", "/v1/plans/p1", readToken, "", "Accept: text/plain"); !strings.Contains(a.body, "lifeboat approve p1") {
+		t.Errorf("the text does not say how to approve: %s", a.body)
 	}
 }

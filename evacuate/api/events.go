@@ -85,10 +85,11 @@ func send(w io.Writer, news []Happening) error {
 type teller struct {
 	last     map[evacuate.RecoveryID]evacuate.Event
 	verdicts map[nova.HostName]detector.State
+	journal  evacuate.Event // the last one told
 }
 
 func newTeller() *teller {
-	return &teller{map[evacuate.RecoveryID]evacuate.Event{}, map[nova.HostName]detector.State{}}
+	return &teller{last: map[evacuate.RecoveryID]evacuate.Event{}, verdicts: map[nova.HostName]detector.State{}}
 }
 
 // news lists what happened since it was asked last, the oldest first.
@@ -103,6 +104,10 @@ func (t *teller) news(st *evacuate.State, verdicts map[nova.HostName]detector.Ve
 			out = append(out, Happening{At: e.At, Host: rec.Host, Recovery: rec.ID, By: e.By, Text: e.Text})
 			t.last[rec.ID] = e
 		}
+	}
+	for _, e := range after(st.Journal, t.journal) {
+		out = append(out, Happening{At: e.At, Host: e.Host, By: e.By, Text: e.Text})
+		t.journal = e
 	}
 	for _, name := range st.HostNames() {
 		v := verdicts[name]

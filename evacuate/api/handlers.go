@@ -175,13 +175,21 @@ func (s *server) command(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "command not understood: "+err.Error())
 		return
 	}
+	who := principal(r.Context())
+	if need := roleOf(c); rank[who.Role] < rank[need] {
+		problem(w, http.StatusForbidden, fmt.Sprintf("this token may %s; %s takes %s", who.Role, c.Verb, need))
+		return
+	}
+	if c.By, c.Says = who.Name, remark(c.By); c.Says == c.By {
+		c.Says = ""
+	}
 	text, err := s.o.Commander.Command(r.Context(), c)
 	if err != nil {
-		s.o.Log.Info("command refused", "verb", c.Verb, "host", c.Host, "by", c.By, "reason", err)
+		s.o.Log.Info("command refused", "verb", c.Verb, "host", c.Host, "by", c.By, "says", c.Says, "reason", err)
 		problem(w, statusOf(err), err.Error())
 		return
 	}
-	s.o.Log.Info("command", "verb", c.Verb, "host", c.Host, "by", c.By, "reason", c.Reason)
+	s.o.Log.Info("command", "verb", c.Verb, "host", c.Host, "by", c.By, "says", c.Says, "reason", c.Reason)
 	reply(w, map[string]string{"text": text})
 }
 

@@ -42,6 +42,9 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"mode", "1 for the mode in force.", []string{"mode"}},
 		{"cloud_condition", "1 for the condition of the whole cloud (leader; without one LedgerReadOnly).", []string{"condition"}},
 		{"frozen", "1 while a freeze is in force.", nil},
+		{"drained", "1 while nothing new is opened.", nil},
+		{"plan_waiting", "1 for each host whose plan waits for a person's answer.", []string{"host"}},
+		{"shadow_decisions_total", "What the mode shadow would have done, by how it turned out.", []string{"score"}},
 		{"host_verdict", "1 for the verdict on a host.", []string{"host", "verdict"}},
 		{"host_fenceable", "1 if the host's fencing was seen to work lately.", []string{"host"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
@@ -73,6 +76,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.gauge(ch, "is_leader", b(st.Leads))
 	m.gauge(ch, "ledger_writable", b(st.Writable))
 	m.gauge(ch, "frozen", b(st.Frozen != ""))
+	m.gauge(ch, "drained", b(st.Drained != ""))
 	for _, mode := range evacuate.Modes {
 		m.gauge(ch, "mode", b(mode == st.Mode), string(mode))
 	}
@@ -86,6 +90,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	m.gauge(ch, "nova_reachable", b(st.NovaAge >= 0 && st.NovaError == ""))
 	state := m.source.State()
+	for _, score := range evacuate.Scores { // replicated: the same everywhere
+		ch <- prometheus.MustNewConstMetric(m.d["shadow_decisions_total"], prometheus.CounterValue, float64(state.ShadowScores[score]), string(score))
+	}
 	m.ended.count(state) // on followers too: a new leader has counted all along
 	if st.Leads {
 		m.leader(ch, st, state)
@@ -97,7 +104,7 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 	verdicts, fenceable := m.source.Verdicts(), m.fenceable()
 	closed := map[evacuate.GateName]bool{
 		evacuate.GateLeader: !st.Leads, evacuate.GateLedger: !st.Writable,
-		evacuate.GateFreeze: st.Frozen != "", evacuate.GateArmed: st.Mode != evacuate.ModeAuto,
+		evacuate.GateFreeze: st.Frozen != "", evacuate.GateArmed: st.Mode != evacuate.ModeAuto, evacuate.GateDrain: st.Drained != "",
 	}
 	for name, v := range verdicts {
 		for _, s := range detector.States {
@@ -109,6 +116,11 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 		if gate := m.waits(state, v, name); gate != "" {
 			closed[gate] = true
 			m.gauge(ch, "recovery_held", 1, string(name), heldBy(&evacuate.Hold{Gate: gate}))
+		}
+	}
+	for _, p := range state.Plans {
+		if p.Status == evacuate.PlanWaiting {
+			m.gauge(ch, "plan_waiting", 1, string(p.Host))
 		}
 	}
 	for name, ok := range fenceable {
@@ -161,13 +173,15 @@ const (
 	AlertAgentMissing = "agent-missing"
 	AlertAgentUnknown = "agent-unknown"
 	AlertHeld         = "recovery-held"
+	AlertPlanWaiting  = "plan-waiting"
+	AlertShadowWrong  = "shadow-wrong"
 	AlertNotFenceable = "not-fenceable" // a source lists each host whose gate fenceable is shut
 )
 
 // gateNames are the gates that can be closed for the whole cloud; what a
 // single host waits for is told by recovery_held.
 var gateNames = []evacuate.GateName{
-	evacuate.GateLeader, evacuate.GateLedger, evacuate.GateFreeze, evacuate.GateArmed, evacuate.GateControlPlane, evacuate.GateStorm,
+	evacuate.GateLeader, evacuate.GateLedger, evacuate.GateFreeze, evacuate.GateDrain, evacuate.GateArmed, evacuate.GateControlPlane, evacuate.GateStorm,
 }
 
 // attended are the gates before which a dead host waits for a person. Leader,

@@ -122,7 +122,7 @@ func (f *fake) Command(_ context.Context, c Command) (string, error) {
 }
 
 func options(f *fake) Options {
-	return Options{Source: f, Commander: f, Tokens: map[string]Role{readToken: RoleRead, operateToken: RoleOperate, fenceToken: RoleFence},
+	return Options{Source: f, Commander: f, Tokens: map[string]Principal{readToken: {"rita", RoleRead}, operateToken: {"otto", RoleOperate}, fenceToken: {"fritz", RoleFence}},
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: time.Now}
 }
 

@@ -211,7 +211,7 @@ const resolveSlack = 3 * time.Second
 
 // verify reads every moved server once more, and stops those that were stopped
 // before: a retry out of ERROR comes up running (nova/compute/manager.py).
-func (r *Runner) verify(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
+func (r *Runner) verify(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
 	seen := &evacuate.Observation{Moved: map[nova.ServerID]nova.Server{}, Gone: map[nova.ServerID]bool{}}
 	if err := r.lookAt(ctx, a.Servers, seen); err != nil {
 		return err
@@ -224,7 +224,10 @@ func (r *Runner) verify(ctx context.Context, a evacuate.Action, o *evacuate.Outc
 		case s.VMState == nova.VMError:
 			wrong++
 		case s.VMState == nova.VMActive && slices.Contains(a.Stopped, id):
-			sctx, cancel := context.WithTimeout(ctx, writeTimeout)
+			if err := r.guard(a, dl)(ctx); err != nil {
+				return err
+			}
+			sctx, cancel := bounded(ctx, dl, writeTimeout)
 			_, err := r.Servers.Stop(sctx, id)
 			cancel()
 			if err != nil {

@@ -62,7 +62,7 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 	case evacuate.StepResolve:
 		err = r.resolve(ctx, a, &o)
 	case evacuate.StepVerify:
-		err = r.verify(ctx, a, &o)
+		err = r.verify(ctx, a, dl, &o)
 	case evacuate.StepPowerOn:
 		err = r.powerOn(ctx, a, dl, &o)
 	case evacuate.StepUnforce:

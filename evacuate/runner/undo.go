@@ -120,7 +120,8 @@ func (r *Runner) schedulable(ctx context.Context, host nova.HostName) error {
 	}
 }
 
-// cancel undoes an unproven recovery of a host that is healthy. An off that was
+// cancel undoes an unproven recovery of a host that is healthy, or that an
+// operator wants left alone. An off that was
 // sent and whose effect is unknown stays in doubt until the BMC reads on, or,
 // where the BMC does not answer at all, until the command can't be on its way.
 func (r *Runner) cancel(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
@@ -129,6 +130,8 @@ func (r *Runner) cancel(ctx context.Context, a evacuate.Action, dl Deadline, o *
 		reading := r.Fencer.Read(rctx, string(a.Host))
 		cancel()
 		switch {
+		case reading.Power == fence.Off && a.Asked:
+			return fmt.Errorf("its BMC reads off: our power-off arrived. Let it be recovered, or end the recovery by hand")
 		case reading.Power == fence.Off:
 			return fmt.Errorf("its BMC reads off although it is heard: the BMC lies or belongs to another machine")
 		case reading.Power == fence.Unknown && r.Clock.Now().Sub(a.OffSent) < doubt:
@@ -148,8 +151,8 @@ func (r *Runner) cancel(ctx context.Context, a evacuate.Action, dl Deadline, o *
 	if !s.Disabled || !evacuate.IsOurReason(s.DisabledReason) {
 		return nil
 	}
-	if err := r.enableOurs(ctx, a, dl, s); err != nil {
-		return err
+	if err := r.enableOurs(ctx, a, dl, s); err != nil || a.Asked {
+		return err // a silent nova-compute tells Placement when it is back
 	}
 	return r.schedulable(ctx, a.Host)
 }
