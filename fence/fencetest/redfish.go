@@ -78,6 +78,14 @@ func (r *Redfish) Set(f func(*Knobs)) {
 	f(&r.knobs)
 }
 
+// Rewire lets the first system speak for another machine, as a wrong cable or a
+// wrong inventory does.
+func (r *Redfish) Rewire(m *Machine) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Systems[0].Machine = m
+}
+
 // Reset puts all knobs back.
 func (r *Redfish) Reset() { r.Set(func(k *Knobs) { *k = Knobs{} }) }
 

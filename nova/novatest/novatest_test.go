@@ -251,3 +251,41 @@ func (h hand) ids() []nova.ServerID {
 	}
 	return all
 }
+
+// TestOthers: what is done beside Lifeboat is done to the row and to the guest.
+func TestOthers(t *testing.T) {
+	c := New(Options{Now: time.Now})
+	defer c.Close()
+	c.AddHost("a")
+	c.AddHost("b")
+	ids := c.Boot("a", 3)
+	c.SetState(ids[0], nova.VMStopped)
+	c.Lock(ids[1])
+	c.Unlaunch(ids[2])
+	if n := len(c.Copies()); n != 1 {
+		t.Errorf("%d guests run, 1 was left", n)
+	}
+	if v := c.View(ids[0]); v.VMState != nova.VMStopped || v.Power != nova.PowerShutdown {
+		t.Errorf("stopped by its owner: %+v", v)
+	}
+	if !c.View(ids[1]).Locked {
+		t.Error("it is not locked")
+	}
+	if got := c.EvacuateByOther(ids[1]); got != 400 {
+		t.Errorf("evacuated from a host that is up: %d", got)
+	}
+	c.SetService("a", true, "a DIMM", true)
+	if got := c.EvacuateByOther(ids[1]); got != 200 || len(c.Migrations(ids[1])) != 1 || c.EvacuatePosts(ids[1]) != 0 {
+		t.Errorf("from one that is forced down: %d, %v", got, c.Migrations(ids[1]))
+	}
+	if got := c.EvacuateByOther(ids[2]); got != 409 {
+		t.Errorf("it never booted: %d", got)
+	}
+	if s := c.Service("a"); s != (Service{Disabled: true, ForcedDown: true, Reason: "a DIMM"}) {
+		t.Errorf("its service is %+v", s)
+	}
+	c.SetRoom("b", 1)
+	if c.schedule(c.server(string(ids[1]))) != nil {
+		t.Error("scheduled to a host without room")
+	}
+}

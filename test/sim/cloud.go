@@ -41,6 +41,11 @@ type Setup struct {
 	Empty string `yaml:"empty"`
 	// ResumeGuests starts guests with their machine, before nova-compute.
 	ResumeGuests bool `yaml:"resume_guests"`
+	// Rebuild is how long a destination takes to start an evacuated guest.
+	Rebuild time.Duration `yaml:"rebuild"`
+	// PDU gives each host a second fencing method after its BMC: a PDU that
+	// answers on a path of its own and is always well.
+	PDU bool `yaml:"pdu"`
 }
 
 // DefaultSetup is a small cloud.
@@ -64,6 +69,7 @@ type Cloud struct {
 	byName  map[string]*machine
 	voters  []*voter
 	servers []nova.ServerID
+	lives   map[string][]nova.ServerID // by the host that they begin on
 	watch   *watch
 	zero    atomic.Int64 // the scenario's zero, after the network's origin
 	work    sync.WaitGroup
@@ -91,10 +97,10 @@ func hostName(i int) string { return fmt.Sprintf("host%02d", i+1) }
 // Open makes the cloud and brings it up: every host enrolled, heard and fenceable.
 // It must be called in a bubble of testing/synctest.
 func Open(ctx context.Context, s Setup, p config.Policy, seed uint64, dir string, logs slog.Handler) (*Cloud, error) {
-	c := &Cloud{setup: s, policy: p, dir: dir, logs: logs, net: newNetwork(seed), byName: map[string]*machine{}}
+	c := &Cloud{setup: s, policy: p, dir: dir, logs: logs, net: newNetwork(seed), byName: map[string]*machine{}, lives: map[string][]nova.ServerID{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.watch = newWatch(c)
-	c.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true, ResumeGuests: s.ResumeGuests})
+	c.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true, ResumeGuests: s.ResumeGuests, Spawn: s.Rebuild})
 	c.novaT = c.nova.Transport()
 	c.novaAt = c.net.add("nova", nil)
 	empty, err := c.pick(s.Empty)
@@ -129,10 +135,13 @@ func (c *Cloud) addHost(i int, empty bool) {
 	m.node = c.net.add(name, hostAddrs(i))
 	m.bmcAt = c.net.add("bmc-"+name, nil)
 	m.bmc = &fencetest.Redfish{Now: time.Now, Username: "admin", Password: bmcPassword, Systems: []fencetest.System{{ID: name, Machine: m.power}}}
+	m.pduAt = c.net.add("pdu-"+name, nil)
+	m.pdu = &fencetest.Redfish{Now: time.Now, Username: "admin", Password: bmcPassword, Systems: m.bmc.Systems}
 	m.power.OnPower = m.powered
-	c.nova.AddHost(m.name)
+	c.nova.AddHost(m.name, novatest.HostOptions{Node: name + ".example.org"}) // the hypervisor has another name
 	if !empty && c.setup.Servers > 0 {
-		c.servers = append(c.servers, c.nova.Boot(m.name, c.setup.Servers, novatest.BootOptions{Name: "vm-" + name})...)
+		c.lives[name] = c.nova.Boot(m.name, c.setup.Servers, novatest.BootOptions{Name: "vm-" + name})
+		c.servers = append(c.servers, c.lives[name]...)
 	}
 	c.hosts = append(c.hosts, m)
 	c.byName[name] = m
@@ -186,9 +195,7 @@ func (c *Cloud) addVoter(i int) error {
 	}
 	cfg.Policy = c.policy
 	for _, h := range c.hosts {
-		cfg.Hosts = append(cfg.Hosts, config.Host{Name: string(h.name), Domain: h.domain, Addresses: h.node.addrs, Storage: c.policy.Storage,
-			BMC: []config.BMC{{Method: config.MethodRedfish, Address: "https://bmc-" + string(h.name), System: fencetest.SystemPath(string(h.name)),
-				Username: "admin", Password: config.Plain(bmcPassword)}}})
+		cfg.Hosts = append(cfg.Hosts, config.Host{Name: string(h.name), Domain: h.domain, Addresses: h.node.addrs, Storage: c.policy.Storage, BMC: h.methods()})
 	}
 	v.cfg = cfg
 	c.voters = append(c.voters, v)

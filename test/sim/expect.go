@@ -165,6 +165,7 @@ func (j *judge) end() {
 		}
 	}
 	j.instances()
+	j.others()
 	j.history()
 	j.timeline()
 	for _, text := range j.c.watch.unsettled() {

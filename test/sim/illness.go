@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +21,12 @@ var bmcWords = map[string]func(k *fencetest.Knobs, d time.Duration){
 	"busy":           func(k *fencetest.Knobs, _ time.Duration) { k.Busy = -1 },
 	"null":           func(k *fencetest.Knobs, _ time.Duration) { k.Empty = true },
 	"slow":           func(k *fencetest.Knobs, d time.Duration) { k.Delay = d },
+	"conflicts":      func(k *fencetest.Knobs, _ time.Duration) { k.Conflict = true },
+	"lags":           func(k *fencetest.Knobs, d time.Duration) { k.Lag = d },
 	"turns-on":       func(k *fencetest.Knobs, d time.Duration) { k.SelfOn = d },
 }
+
+var timedWords = []string{"slow", "turns-on", "lags", "late", "slow-posts", "skew"}
 
 func how(w string) (word string, d time.Duration, err error) {
 	word, rest, timed := strings.Cut(w, "=")
@@ -30,14 +35,17 @@ func how(w string) (word string, d time.Duration, err error) {
 			return "", 0, fmt.Errorf("%q is no duration", rest)
 		}
 	}
-	if (word == "slow" || word == "turns-on") != timed {
-		return "", 0, fmt.Errorf("%q: slow and turns-on need =D, the others take none", w)
+	if slices.Contains(timedWords, word) != timed {
+		return "", 0, fmt.Errorf("%q: %s need =D, the others take none", w, strings.Join(timedWords, ", "))
 	}
 	return word, d, nil
 }
 
 func isBMC(n names, o order) error {
-	if len(o.args) != 2 {
+	switch {
+	case len(o.args) == 3 && o.args[1] == "is-of":
+		return errors.Join(isHost(n, o.args[0]), isHost(n, o.args[2]))
+	case len(o.args) != 2:
 		return errors.New("whose, and how?")
 	}
 	word, _, err := how(o.args[1])
@@ -51,11 +59,14 @@ func bmc(c *Cloud, o order) (func(), error) {
 	word, d, _ := how(o.args[1])
 	well := func(m *machine) func() {
 		m.bmc.Reset()
+		m.wire(m)
 		c.net.locked(func() { m.bmcAt.up = true })
 		return nil
 	}
 	return eachHost(func(m *machine) func() {
 		switch word {
+		case "is-of":
+			m.wire(c.byName[o.args[2]])
 		case "well":
 			well(m)
 		case "unreachable":
@@ -66,6 +77,11 @@ func bmc(c *Cloud, o order) (func(), error) {
 		return func() { well(m) }
 	})(c, o)
 }
+
+const (
+	evacuateBody = `"evacuate"`
+	many         = 1 << 20
+)
 
 // novaWords are the ways in which Nova is ill.
 var novaWords = map[string]func(c *Cloud, d time.Duration){
@@ -78,13 +94,36 @@ var novaWords = map[string]func(c *Cloud, d time.Duration){
 	"loses-answers": func(c *Cloud, _ time.Duration) {
 		c.nova.Inject(novatest.Fault{Match: "POST ", After: true, Hang: true})
 	},
-	"slow": func(c *Cloud, d time.Duration) { c.nova.Inject(novatest.Fault{Delay: d}) },
-	"well": func(c *Cloud, _ time.Duration) { novaWell(c) },
+	"loses-posts": func(c *Cloud, _ time.Duration) { c.nova.Inject(novatest.Fault{Match: evacuateBody, Hang: true}) },
+	"breaks-posts": func(c *Cloud, _ time.Duration) {
+		c.nova.Inject(novatest.Fault{Match: evacuateBody, After: true, Status: http.StatusBadGateway})
+	},
+	"late": func(c *Cloud, d time.Duration) {
+		c.nova.Inject(novatest.Fault{Match: evacuateBody, After: true, Delay: d})
+	},
+	"slow-posts":     func(c *Cloud, d time.Duration) { c.nova.Inject(novatest.Fault{Match: evacuateBody, Delay: d}) },
+	"loses-casts":    func(c *Cloud, _ time.Duration) { c.nova.LoseCasts(many) },
+	"fails-spawns":   func(c *Cloud, _ time.Duration) { c.nova.FailSpawns(many) },
+	"fails-claims":   func(c *Cloud, _ time.Duration) { c.nova.FailClaims(many) },
+	"expires-tokens": func(c *Cloud, _ time.Duration) { c.nova.RevokeTokens() },
+	"forbids":        func(c *Cloud, _ time.Duration) { c.nova.SetPolicy(novatest.Policy{Forbid: true}) },
+	"drops-filter":   func(c *Cloud, _ time.Duration) { c.nova.SetPolicy(novatest.Policy{DropHostFilter: true}) },
+	"hides-hosts":    func(c *Cloud, _ time.Duration) { c.nova.SetPolicy(novatest.Policy{HideHosts: true}) },
+	"cell-down":      func(c *Cloud, _ time.Duration) { c.nova.SetCell("cell1", false) },
+	"skew":           func(c *Cloud, d time.Duration) { c.nova.SetSkew(d) },
+	"slow":           func(c *Cloud, d time.Duration) { c.nova.Inject(novatest.Fault{Delay: d}) },
+	"well":           func(c *Cloud, _ time.Duration) { novaWell(c) },
 }
 
 func novaWell(c *Cloud) {
 	c.novaT.SetReachable(true)
 	c.nova.Heal()
+	c.nova.LoseCasts(0)
+	c.nova.FailSpawns(0)
+	c.nova.FailClaims(0)
+	c.nova.SetPolicy(novatest.Policy{})
+	c.nova.SetSkew(0)
+	c.nova.SetCell("cell1", true)
 	c.nova.SetKeystone(true)
 	c.nova.SetBroker(true)
 	c.nova.SetControl(nova.Conductor, true)

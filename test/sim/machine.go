@@ -24,12 +24,16 @@ type machine struct {
 	power  *fencetest.Machine
 	bmc    *fencetest.Redfish
 	bmcAt  *node // the BMC on the network
+	pdu    *fencetest.Redfish
+	pduAt  *node
 	cfg    *config.Agent
 
 	mu    sync.Mutex
 	boots int
 	run   *agentRun // nil: none runs
 	stays bool      // no agent is started at boot
+	idle  bool      // nor nova-compute
+	cut   *machine  // whose power its BMC really switches; nil: its own
 }
 
 // agentRun is one run of an agent.
@@ -144,7 +148,6 @@ func (m *machine) powered(on bool) {
 		m.cloud.note("power", "%s is without power", m.name)
 		return
 	}
-	m.cloud.nova.PowerOn(m.name)
 	m.cloud.note("power", "%s has power and boots", m.name)
 	m.boot(bootTakes)
 }
@@ -164,6 +167,7 @@ func (m *machine) boot(takes time.Duration) {
 		if !still() || m.newBoot() != nil {
 			return
 		}
+		m.cloud.nova.PowerOn(m.name) // the guests that start by themselves do so now
 		m.cloud.net.locked(func() { m.node.up = true })
 		m.cloud.note("power", "%s is up with a new boot id", m.name)
 		m.mu.Lock()
@@ -173,7 +177,10 @@ func (m *machine) boot(takes time.Duration) {
 			m.startAgent()
 		}
 		time.Sleep(computeTakes)
-		if still() {
+		m.mu.Lock()
+		idle := m.idle
+		m.mu.Unlock()
+		if still() && !idle {
 			m.cloud.nova.RestartCompute(m.name)
 		}
 	})
@@ -188,7 +195,6 @@ func (m *machine) reboot(takes time.Duration) {
 	m.cloud.net.locked(func() { m.node.up = false })
 	m.endAgent()
 	m.cloud.nova.PowerOff(m.name)
-	m.cloud.nova.PowerOn(m.name)
 	m.cloud.note("power", "%s crashed and boots by itself", m.name)
 	m.boot(takes)
 }
@@ -227,4 +233,46 @@ func hostAddrs(i int) map[string]netip.Addr {
 		return netip.AddrFrom4([4]byte{10, network, byte(i / 250), byte(i%250 + 1)})
 	}
 	return map[string]netip.Addr{Management: at(1), Storage: at(2), Tenant: at(3)}
+}
+
+// methods are the host's fencing chain, in the order to try.
+func (m *machine) methods() []config.BMC {
+	one := func(prefix string) config.BMC {
+		return config.BMC{Method: config.MethodRedfish, Address: "https://" + prefix + string(m.name), System: fencetest.SystemPath(string(m.name)),
+			Username: "admin", Password: config.Plain(bmcPassword)}
+	}
+	if m.cloud.setup.PDU {
+		return []config.BMC{one("bmc-"), one("pdu-")}
+	}
+	return []config.BMC{one("bmc-")}
+}
+
+// compute starts nova-compute or ends it, for the next boots too.
+func (m *machine) compute(runs bool) {
+	m.mu.Lock()
+	m.idle = !runs
+	m.mu.Unlock()
+	if runs {
+		m.cloud.nova.RestartCompute(m.name)
+	} else {
+		m.cloud.nova.KillCompute(m.name)
+	}
+}
+
+// wire connects the BMC to another machine than its own, as a wrong inventory does.
+func (m *machine) wire(to *machine) {
+	m.mu.Lock()
+	m.cut = to
+	m.mu.Unlock()
+	m.bmc.Rewire(to.power)
+}
+
+// switches is the machine whose power the BMC really switches.
+func (m *machine) switches() *machine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cut != nil {
+		return m.cut
+	}
+	return m
 }

@@ -122,17 +122,23 @@ type bmcPath struct {
 	v     *voter
 	p     *process
 	m     *machine
+	at    *node
+	cuts  func() *machine // whose power it switches
 	inner http.RoundTripper
 }
 
-func bmcClient(v *voter, p *process, m *machine) *http.Client {
-	return &http.Client{Transport: bmcPath{v, p, m, m.bmc.Transport()}}
+func bmcClient(v *voter, p *process, m *machine, address string) *http.Client {
+	t := bmcPath{v, p, m, m.bmcAt, m.switches, m.bmc.Transport()}
+	if strings.HasPrefix(address, "https://pdu-") {
+		t.at, t.cuts, t.inner = m.pduAt, func() *machine { return m }, m.pdu.Transport()
+	}
+	return &http.Client{Transport: t}
 }
 
 // RoundTrip is http.RoundTripper.
 func (b bmcPath) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	if err := way(ctx, b.p, b.m.bmcAt); err != nil {
+	if err := way(ctx, b.p, b.at); err != nil {
 		return nil, err
 	}
 	if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "ComputerSystem.Reset") && req.Body != nil {
@@ -144,11 +150,11 @@ func (b bmcPath) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(ctx)
 		req.Body = io.NopCloser(bytes.NewReader(body))
 		if bytes.Contains(body, []byte("ForceOff")) {
-			b.v.cloud.watch.off(b.v, b.m)
+			b.v.cloud.watch.off(b.v, b.m, b.cuts())
 		}
 	}
 	resp, err := b.inner.RoundTrip(req)
-	if berr := back(ctx, b.p, b.m.bmcAt); berr != nil {
+	if berr := back(ctx, b.p, b.at); berr != nil {
 		return nil, berr
 	}
 	return resp, err

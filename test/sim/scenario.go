@@ -52,6 +52,12 @@ type Expect struct {
 	Held     []Held    `yaml:"held"`
 	// Down is how many instances may be without a running copy at the end.
 	Down int `yaml:"down"`
+	// Servers gives the state of instances at the end, such as host03/1: stopped.
+	Servers map[string]string `yaml:"servers"`
+	// Services gives what Nova's services table says at the end, or a part of it.
+	Services map[string]string `yaml:"services"`
+	// Posts is how many evacuations Nova was asked for, taken or not.
+	Posts *int `yaml:"posts"`
 	// Timeline lists texts that must stand in it, in this order.
 	Timeline []string `yaml:"timeline"`
 	// Never lists texts that must not.
@@ -195,6 +201,14 @@ func (s *Scenario) checkExpect(d *config.Document, n names) {
 	e := s.Expect
 	for key, expr := range map[string]string{"fenced": e.Fenced, "recovered": e.Recovered, "returned": e.Returned, "open": e.Open} {
 		s.hosts(d, n, "expect."+key, expr)
+	}
+	for w := range e.Servers {
+		if _, _, err := split(n, w); err != nil {
+			d.Fault("expect.servers", "%v", err)
+		}
+	}
+	for h := range e.Services {
+		s.hosts(d, n, "expect.services", h)
 	}
 	for i, b := range e.By {
 		at := config.Item("expect.by", i)

@@ -3,6 +3,8 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +24,8 @@ var verbs = map[string]verbDef{
 	"kill-agent":    {"kill-agent HOSTS", "the agents die; the hosts run on", oneOf(isHost), eachHost(killAgent)},
 	"stop-agent":    {"stop-agent HOSTS", "the agents stop in order and say so", oneOf(isHost), eachHost(stopAgent)},
 	"start-agent":   {"start-agent HOSTS", "the agents start", oneOf(isHost), eachHost(startAgent)},
-	"kill-compute":  {"kill-compute HOSTS", "nova-compute dies; the guests run on", oneOf(isHost), eachHost(func(m *machine) func() { m.cloud.nova.KillCompute(m.name); return nil })},
-	"start-compute": {"start-compute HOSTS", "nova-compute starts", oneOf(isHost), eachHost(func(m *machine) func() { m.cloud.nova.RestartCompute(m.name); return nil })},
+	"kill-compute":  {"kill-compute HOSTS [for D]", "nova-compute dies, and stays away; the guests run on", oneOf(isHost), eachHost(func(m *machine) func() { m.compute(false); return func() { m.compute(true) } })},
+	"start-compute": {"start-compute HOSTS", "nova-compute starts", oneOf(isHost), eachHost(func(m *machine) func() { m.compute(true); return nil })},
 
 	"isolate": {"isolate ANY [on NETWORK] [for D]", "cut off from everybody else; among themselves they talk", oneOf(isAny), isolate},
 	"cut":     {"cut ANY from ANY [on NETWORK] [for D]", "nothing passes between them, either way", twoOf("from"), cutBoth},
@@ -32,9 +34,15 @@ var verbs = map[string]verbDef{
 	"delay":   {"delay D [between ANY and ANY] [on NETWORK] [for D]", "each packet takes this much longer, one way", isSlow, delay},
 	"heal":    {"heal", "all faults of the networks end", none, heal},
 
-	"bmc":  {"bmc HOSTS HOW [for D]", "HOW: unreachable, wrong-password, says-off, ignores, busy, null, slow=D, turns-on=D, well", isBMC, bmc},
-	"nova": {"nova HOW [for D]", "HOW: api-down, db-down, keystone-down, broker-down, no-conductor, no-scheduler, loses-answers, slow=D, well", isNova, novaFault},
+	"bmc":  {"bmc HOSTS HOW [for D]", "HOW: unreachable, wrong-password, says-off, ignores, busy, null, conflicts, lags=D, slow=D, turns-on=D, is-of HOST, well", isBMC, bmc},
+	"nova": {"nova HOW [for D]", "HOW: " + strings.Join(slices.Sorted(maps.Keys(novaWords)), ", "), isNova, novaFault},
 
+	"server":   {"server HOST/N|HOST STATE", "an instance becomes: " + strings.Join(slices.Sorted(maps.Keys(serverWords)), ", "), isServer, server},
+	"service":  {"service HOSTS enabled|disabled|forced-down [REASON]", "an operator sets the nova-compute service", isService, service},
+	"masakari": {"masakari HOST/N|HOST", "somebody else asks Nova to evacuate instances", isGuests, masakari},
+	"room":     {"room HOSTS full|empty [for D]", "their memory is used up, or not", isRoom, room},
+
+	"wipe":    {"wipe CONTROLLERS", "they die and lose their disks", oneOf(isVoter), eachVoter(func(v *voter) (func(), error) { v.wipe(); return nil, nil })},
 	"kill":    {"kill CONTROLLERS", "SIGKILL; the disk stays", oneOf(isVoter), eachVoter(func(v *voter) (func(), error) { v.kill(); return func() { _ = v.start() }, nil })},
 	"stop":    {"stop CONTROLLERS", "an orderly stop", oneOf(isVoter), eachVoter(func(v *voter) (func(), error) { v.stop(); return func() { _ = v.start() }, nil })},
 	"start":   {"start CONTROLLERS", "with the disk it had", oneOf(isVoter), eachVoter(startVoter)},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -23,6 +24,7 @@ type voter struct {
 	disk  ledger.Stores
 
 	mu   sync.Mutex
+	bare bool // it starts with an empty disk
 	run  *voterRun
 	last *voterRun // the newest, ended or not
 }
@@ -47,6 +49,9 @@ func (v *voter) start() error {
 	}
 	if last != nil {
 		<-last.ended
+	}
+	if err := v.clear(); err != nil {
+		return err
 	}
 	p := v.cloud.net.spawn(v.node)
 	r := &voterRun{proc: p, ended: make(chan struct{})}
@@ -80,8 +85,28 @@ func (v *voter) method(p *process) seamMethod {
 	return func(host string, b config.BMC, now nowFunc) (fence.Method, error) {
 		m := v.cloud.byName[host]
 		return redfish.New(redfish.Options{Address: b.Address, System: b.System, Username: b.Username, Password: b.Password.Reveal(),
-			Insecure: true, Client: bmcClient(v, p, m), Now: now})
+			Insecure: true, Client: bmcClient(v, p, m, b.Address), Now: now})
 	}
+}
+
+// wipe kills the controller; what it knew is lost.
+func (v *voter) wipe() {
+	v.kill()
+	v.mu.Lock()
+	v.bare = true
+	v.mu.Unlock()
+	v.cloud.watch.wiped(v.id)
+}
+
+// clear empties the disk before a start, if it was lost.
+func (v *voter) clear() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.bare {
+		return nil
+	}
+	v.bare, v.disk = false, ledger.Memory()
+	return os.RemoveAll(v.path(""))
 }
 
 // kill ends the controller as SIGKILL does.

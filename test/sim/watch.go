@@ -26,7 +26,8 @@ type watch struct {
 	parted  map[string]time.Duration            // controller: since when it reaches no majority
 	tenures []tenure                            // in the order of being established
 	offs    []off
-	faults  []string // invariants broken, the first first
+	blank   map[string]bool // controllers whose disk was lost
+	faults  []string        // invariants broken, the first first
 	said    map[string]bool
 
 	verdicts map[nova.HostName]detector.State
@@ -60,7 +61,7 @@ type Verdict struct {
 
 func newWatch(c *Cloud) *watch {
 	w := &watch{cloud: c, done: make(chan struct{}), heard: map[string]map[string]time.Duration{}, parted: map[string]time.Duration{},
-		said: map[string]bool{}, verdicts: map[nova.HostName]detector.State{}, told: map[evacuate.RecoveryID]int{}, seen: map[evacuate.RecoveryID][]string{}}
+		said: map[string]bool{}, verdicts: map[nova.HostName]detector.State{}, told: map[evacuate.RecoveryID]int{}, blank: map[string]bool{}, seen: map[evacuate.RecoveryID][]string{}}
 	c.net.arrived = w.arrived
 	return w
 }
@@ -107,6 +108,17 @@ func (w *watch) arrived(from *node, to netip.AddrPort) {
 		w.heard[from.name] = map[string]time.Duration{}
 	}
 	w.heard[from.name][at.node.name] = w.clock()
+}
+
+// wiped notes that a controller's disk was lost. Once all were, nothing can be
+// expected to be known any more.
+func (w *watch) wiped(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.blank[id] = true; len(w.blank) == len(w.cloud.voters) {
+		w.tenures, w.index = nil, 0
+		clear(w.seen)
+	}
 }
 
 // run looks at everything four times a second.
@@ -234,7 +246,7 @@ func (w *watch) acts(v *voter, what string) {
 func (w *watch) evacuate(v *voter) { w.acts(v, "sends an evacuation") }
 
 // off is told of each power-off that leaves for a BMC.
-func (w *watch) off(v *voter, m *machine) {
+func (w *watch) off(v *voter, m, cuts *machine) {
 	w.acts(v, "switches "+string(m.name)+" off")
 	host, now := string(m.name), w.clock()
 	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
@@ -248,7 +260,7 @@ func (w *watch) off(v *voter, m *machine) {
 	}
 	w.mu.Lock()
 	hearing := 0
-	for _, at := range w.heard[host] {
+	for _, at := range w.heard[string(cuts.name)] {
 		if now-at <= window {
 			hearing++
 		}
@@ -261,7 +273,9 @@ func (w *watch) off(v *voter, m *machine) {
 		}
 	}
 	w.mu.Unlock()
-	w.cloud.note("off", "%s switches %s off", v.id, host)
+	if w.cloud.note("off", "%s switches %s off", v.id, host); cuts != m {
+		w.cloud.note("off", "but its BMC is that of %s", cuts.name)
+	}
 	if hearing >= w.majority() && !again {
 		w.broken("never off while heard: %s switches %s off, whose heartbeats reach %d controllers", v.id, host, hearing)
 	}
