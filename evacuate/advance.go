@@ -20,8 +20,8 @@ func (c *Core) advance(r *Recovery) {
 		c.pass(AtEvacuate, r) // holds at gate freeze or armed, whatever the step
 		c.follow(r)           // what was sent is still followed
 		return
-	case r.Status != StatusOpen && r.Hold != nil && r.Hold.Gate != "":
-		c.release(r) // only an open recovery asks gates
+	case r.Status != StatusOpen && r.Hold != nil && r.Hold.Gate != "" && r.Hold.Gate != GateFlap:
+		c.release(r) // only an open recovery asks gates, but for enable
 	}
 	switch r.Status {
 	case StatusOpen:

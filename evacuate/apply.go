@@ -60,6 +60,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		return s.applyPlan(e)
 	case KindShadow, KindShadowScore:
 		return s.applyShadow(e)
+	case KindHostQuarantine, KindHostRelease:
+		return s.applyQuarantine(e)
 	default:
 		return s.applyRecovery(term, e)
 	}
@@ -131,7 +133,7 @@ func (s *State) applyHost(e Entry) error {
 		h.Maintenance, h.MaintenanceBy = e.Flag, e.By
 	case KindHostSeen:
 		for _, seen := range e.Seen {
-			s.seen(seen)
+			s.seen(e.At, seen)
 		}
 	default:
 		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
@@ -139,9 +141,12 @@ func (s *State) applyHost(e Entry) error {
 	return nil
 }
 
-func (s *State) seen(seen HostSeen) {
+func (s *State) seen(at time.Time, seen HostSeen) {
 	h := s.host(seen.Host)
 	if seen.Boot != "" {
+		if h.Boot != "" && h.Boot != seen.Boot && !h.Maintenance && s.Open(seen.Host) == nil {
+			s.upset(seen.Host, at, UpsetReboot)
+		}
 		h.Boot = seen.Boot
 	}
 	if seen.PoweredOn.After(h.PoweredOn) {
@@ -192,6 +197,9 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	}
 	if err == nil {
 		r.note(e, e.Text)
+		if e.Proof != nil {
+			s.upset(r.Host, e.At, UpsetFence)
+		}
 	}
 	return err
 }
@@ -215,6 +223,7 @@ func (s *State) open(term uint64, e Entry) error {
 	r.note(e, e.Text)
 	s.settlePlan(e, r)
 	s.Recoveries[r.ID] = r
+	s.upset(e.Host, e.At, UpsetRecovery)
 	return nil
 }
 

@@ -39,8 +39,8 @@ func Choose(s nova.Server, storage Storage) (move bool, reason string) {
 }
 
 // Plan orders the journals of a host's servers: the biggest first, so that
-// they find room, then by name.
-func Plan(servers []nova.Server, storage Storage, before []Instance) []*Evacuation {
+// they find room, then by name. Protected says which are to be recovered, and why.
+func Plan(servers []nova.Server, storage Storage, before []Instance, protected func(nova.Server) (bool, string)) []*Evacuation {
 	servers = slices.Clone(servers)
 	slices.SortFunc(servers, func(a, b nova.Server) int {
 		if a.RAMMiB != b.RAMMiB {
@@ -56,7 +56,9 @@ func Plan(servers []nova.Server, storage Storage, before []Instance) []*Evacuati
 				e.VMState = b.VMState // as it was before anything
 			}
 		}
-		if move, reason := Choose(s, storage); !move {
+		if yes, why := protected(s); !yes {
+			e.State, e.Reason = EvacSkipped, "not protected: "+why
+		} else if move, reason := Choose(s, storage); !move {
 			e.State, e.Reason = EvacSkipped, reason
 		}
 		plan = append(plan, e)

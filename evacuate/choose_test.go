@@ -62,18 +62,21 @@ func TestPlan(t *testing.T) {
 	server := func(id string, ram int, state string) nova.Server {
 		return nova.Server{ID: nova.ServerID(id), Name: id, RAMMiB: ram, VMState: state, VolumeBooted: true, LaunchedAt: t0}
 	}
-	in := []nova.Server{server("b", 512, nova.VMActive), server("a", 512, nova.VMError), server("z", 4096, nova.VMActive), server("p", 8192, "paused")}
-	plan := Plan(in, StorageNone, []Instance{{ID: "a", VMState: nova.VMStopped}})
+	in := []nova.Server{server("b", 512, nova.VMActive), server("a", 512, nova.VMError), server("z", 4096, nova.VMActive), server("p", 8192, "paused"), server("n", 100, nova.VMActive)}
+	plan := Plan(in, StorageNone, []Instance{{ID: "a", VMState: nova.VMStopped}}, func(s nova.Server) (bool, string) { return s.ID != "n", "because" })
 	got := ""
 	for _, e := range plan {
 		got += e.Name + " " + string(e.State) + " " + e.VMState + "\n"
 	}
-	want := "p skipped paused\nz planned active\na planned stopped\nb planned active\n"
+	want := "p skipped paused\nz planned active\na planned stopped\nb planned active\nn skipped active\n"
 	if got != want {
 		t.Errorf("plan:\n%swant:\n%s", got, want)
 	}
 	if in[0].ID != "b" {
 		t.Error("Plan changed its argument")
+	}
+	if plan[4].Reason != "not protected: because" {
+		t.Errorf("an instance that nobody protects is left with %q", plan[4].Reason)
 	}
 	if plan[0].Reason == "" {
 		t.Error("a server is left behind without a reason")

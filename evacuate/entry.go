@@ -32,6 +32,8 @@ const (
 	KindHostRemove      Kind = "host.remove"
 	KindHostMaintenance Kind = "host.maintenance"
 	KindHostSeen        Kind = "host.seen"
+	KindHostQuarantine  Kind = "host.quarantine"
+	KindHostRelease     Kind = "host.release"
 	KindOpen            Kind = "recovery.open"
 	KindStep            Kind = "recovery.step"
 	KindEvacuations     Kind = "recovery.evacuations"
@@ -85,6 +87,7 @@ type Entry struct {
 	Hold        *Hold          `json:"hold,omitempty"`
 	Shield      *Shield        `json:"shield,omitempty"`
 	Return      *Return        `json:"return,omitempty"`
+	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -123,6 +126,7 @@ func (e Entry) missing() string {
 		KindStep:           {"record", e.Record != nil},
 		KindShield:         {"shield", e.Shield != nil},
 		KindReturn:         {"return", e.Return != nil},
+		KindHostQuarantine: {"quarantine", e.Quarantine != nil},
 		KindPlan:           {"plan", e.Plan != nil},
 		KindPlanApprove:    {"plans", len(e.PlanIDs) > 0},
 		KindPlanEnd:        {"plans", len(e.PlanIDs) > 0},

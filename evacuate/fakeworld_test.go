@@ -35,6 +35,7 @@ type fakeHost struct {
 	bmc     string
 	service nova.Service
 	verdict detector.State // overrides the scripted detection
+	dump    time.Time      // it writes a dump since
 	onRead  time.Time      // the BMC read on at that time, whatever is heard
 	guests  map[nova.ServerID]bool
 	stays   bool // nova-compute does not start after power-on
@@ -261,7 +262,8 @@ func (h *fakeHost) detect(now time.Time, known string) (detector.State, detector
 func (w *fakeWorld) world(now time.Time, s *State) World {
 	x := World{Now: now, Verdicts: map[nova.HostName]detector.Verdict{}, Heard: map[nova.HostName]Heard{},
 		Servers: map[nova.HostName][]nova.Server{}, Fencing: map[nova.HostName]Fencing{}, Storage: map[nova.HostName]Storage{}, Terms: map[string]uint64{}}
-	x.Nova = NovaSight{At: now, Services: map[nova.HostName]nova.Service{}, Schedulers: 1, Conductors: 1}
+	x.Kdump = KdumpSight{Listening: true, Dumps: map[nova.HostName]Dump{}}
+	x.Nova = NovaSight{At: now, AggregatesAt: now, Services: map[nova.HostName]nova.Service{}, Schedulers: 1, Conductors: 1}
 	if w.novaDown {
 		x.Nova.At, x.Nova.Err = now.Add(-time.Minute), "connection refused"
 	}
@@ -278,6 +280,9 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 			v.View.Power = []detector.PowerSight{{Power: "on", Age: now.Sub(h.onRead)}}
 		}
 		x.Verdicts[h.name] = v
+		if h.dump.After(h.heard) {
+			x.Kdump.Dumps[h.name] = Dump{First: h.dump, Last: now}
+		}
 		x.Heard[h.name] = Heard{At: h.heard, Boot: h.heardAs}
 		x.Nova.Services[h.name] = h.service
 		x.Fencing[h.name] = Fencing{Methods: []string{"redfish"}, PoweredOn: now.Add(-time.Hour)}

@@ -23,8 +23,11 @@ const (
 	GateFresh        GateName = "fresh"
 	GateControlPlane GateName = "control-plane"
 	GateStorm        GateName = "storm"
+	GateFlap         GateName = "flap"
 	GateProtected    GateName = "protected"
 	GateFenceable    GateName = "fenceable"
+	GateKdump        GateName = "kdump"
+	GateCapacity     GateName = "capacity"
 	GateConcurrency  GateName = "concurrency"
 	GateProof        GateName = "proof"
 )
@@ -38,10 +41,11 @@ const (
 	AtDecide   Point = "decide"
 	AtPowerOff Point = "power-off"
 	AtEvacuate Point = "evacuate"
+	AtEnable   Point = "enable" // a recovered host has returned and is well
 )
 
 // Points lists all points in order.
-var Points = [...]Point{AtDecide, AtPowerOff, AtEvacuate}
+var Points = [...]Point{AtDecide, AtPowerOff, AtEvacuate, AtEnable}
 
 // Standing is how a gate answers.
 type Standing string
@@ -99,8 +103,11 @@ var gates = []gate{
 	{GateFresh, untilProof, Held, "", askFresh},
 	{GateControlPlane, always, Held, "", askControlPlane},
 	{GateStorm, untilProof, Held, "", askStorm},
-	{GateProtected, untilProof, Held, "", askProtected},
+	{GateFlap, []Point{AtEnable}, Held, NotConfigured, askFlap},
+	{GateProtected, untilProof, Held, NotConfigured, askProtected},
 	{GateFenceable, untilProof, Held, Held, askFenceable},
+	{GateKdump, []Point{AtPowerOff}, Held, NotConfigured, askKdump},
+	{GateCapacity, untilProof, Warns, NotConfigured, askCapacity},
 	{GateConcurrency, []Point{AtDecide}, Held, "", askConcurrency},
 	{GateProof, []Point{AtEvacuate}, Held, "", askProof},
 }

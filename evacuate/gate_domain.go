@@ -111,8 +111,8 @@ func (t *toll) perAggregate() string {
 	if !t.policy.Aggregates && !needed {
 		return ""
 	}
-	if age := t.world.Now.Sub(t.world.Nova.AggregatesAt); t.world.Nova.AggregatesAt.IsZero() || age < 0 || age > aggregatesFresh {
-		return "Nova's aggregates have not been read lately, and their metadata may hold a limit" + because(t.world.Nova.AggregatesErr)
+	if why := t.world.Nova.aggregatesOld(t.world.Now); why != "" {
+		return why
 	}
 	for _, a := range t.world.Nova.Aggregates {
 		if !slices.Contains(a.Hosts, t.host) {
@@ -121,6 +121,13 @@ func (t *toll) perAggregate() string {
 		if why := t.limitOf(a); why != "" {
 			return why
 		}
+	}
+	return ""
+}
+
+func (n NovaSight) aggregatesOld(now time.Time) string {
+	if age := now.Sub(n.AggregatesAt); n.AggregatesAt.IsZero() || age < 0 || age > aggregatesFresh {
+		return "Nova's aggregates have not been read lately, and their metadata may say no" + because(n.AggregatesErr)
 	}
 	return ""
 }

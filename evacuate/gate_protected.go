@@ -1,17 +1,134 @@
 package evacuate
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Protect says which instances are recovered. The zero value is ProtectAll.
+type Protect string
+
+// Ways to choose. Only all does not look at what is said of an instance.
+const (
+	ProtectAll    Protect = "all"
+	ProtectOptOut Protect = "opt-out" // all but those that say no
+	ProtectOptIn  Protect = "opt-in"  // those that say yes
+)
+
+// Keys that protect an instance, or say that it is not to be recovered: ours,
+// Masakari's [host_failure]ha_enabled_instance_metadata_key, and Red Hat's
+// Instance HA's EVACUABLE_TAG by default.
+const (
+	keyProtected = "lifeboat:protected"
+	keyMasakari  = "HA_Enabled"
+	keyRedHat    = "evacuable"
+)
+
+// truth reads a word as Nova's operators write it; ok is false for anything else.
+func truth(word string) (yes, ok bool) {
+	switch strings.ToLower(strings.TrimSpace(word)) {
+	case "true", "yes", "on", "1":
+		return true, true
+	case "false", "no", "off", "0":
+		return false, true
+	}
+	return false, false
+}
+
+// said is what one level says: our key first; where the others contradict each
+// other, no wins.
+func said(words map[string]string) (yes, ok bool, key string) {
+	for _, k := range []string{keyProtected, keyMasakari, keyRedHat} {
+		y, understood := truth(words[k])
+		switch {
+		case !understood:
+		case k == keyProtected:
+			return y, true, k + "=" + words[k]
+		case !ok || yes && !y:
+			yes, ok, key = y, true, k+"="+words[k]
+		}
+	}
+	return yes, ok, key
+}
+
+func (p Policy) chooses() bool { return p.Protect != "" && p.Protect != ProtectAll }
+
+// Protected says whether a server is to be recovered, and who says so: the
+// server itself, its flavor, its image, its host's aggregates, the policy; the
+// nearest that says anything wins. What cannot be read is in doubt, and in doubt
+// an instance is saved.
+func (p Policy) Protected(s nova.Server, aggregates []nova.Aggregate) (yes bool, why string) {
+	if !p.chooses() {
+		return true, ""
+	}
+	for _, level := range []struct {
+		name  string
+		words map[string]string
+	}{{"it", s.Metadata}, {"its flavor", s.FlavorExtra}, {"its image", s.ImageProperties}} {
+		if yes, ok, key := said(level.words); ok {
+			return yes, level.name + " says " + key
+		}
+		if level.name == "its image" && s.Image != "" && s.ImageProperties == nil {
+			return true, "its image could not be read"
+		}
+	}
+	if yes, ok, key := said(ofAggregates(s.Host, aggregates)); ok {
+		return yes, "its host's aggregate says " + key
+	}
+	return p.Protect == ProtectOptOut, "nothing says anything, and policy.protect is " + string(p.Protect)
+}
+
+// ofAggregates joins what the aggregates of a host say; where they contradict
+// each other, no wins.
+func ofAggregates(host nova.HostName, aggregates []nova.Aggregate) map[string]string {
+	words := map[string]string{}
+	for _, a := range aggregates {
+		if !slices.Contains(a.Hosts, host) {
+			continue
+		}
+		for _, k := range []string{keyProtected, keyMasakari, keyRedHat} {
+			yes, ok := truth(a.Metadata[k])
+			if before, known := truth(words[k]); ok && (!known || before && !yes) {
+				words[k] = a.Metadata[k]
+			}
+		}
+	}
+	return words
+}
+
+// askProtected: a host without anything to save is not fenced.
 func askProtected(q question) (Standing, string) {
 	if _, ok := q.world.Nova.Services[q.host]; !ok {
 		return Held, "Nova knows no nova-compute of this name"
 	}
-	n := len(q.world.Servers[q.host])
-	if h := q.state.Hosts[q.host]; n == 0 && h != nil {
-		n = len(h.Instances)
+	servers, listed := q.world.Servers[q.host]
+	if !q.policy.chooses() {
+		n := len(servers)
+		if h := q.state.Hosts[q.host]; n == 0 && h != nil {
+			n = len(h.Instances)
+		}
+		if n == 0 {
+			return Held, "no instances on it: nothing to save"
+		}
+		return NotConfigured, fmt.Sprintf("%d instances on it; policy.protect leaves none out", n)
+	}
+	if why := q.world.Nova.aggregatesOld(q.world.Now); why != "" {
+		return Held, why
+	}
+	if !listed {
+		return Held, "its instances have not been listed yet: it is not known whether one is protected"
+	}
+	n := 0
+	for _, s := range servers {
+		if yes, _ := q.policy.Protected(s, q.world.Nova.Aggregates); yes {
+			n++
+		}
 	}
 	if n == 0 {
-		return Held, "no instances on it: nothing to save"
+		return Held, fmt.Sprintf("none of its %d instances is protected (policy.protect is %s): nothing to save", len(servers), q.policy.Protect)
 	}
-	return Met, fmt.Sprintf("%d instances on it", n)
+	return Met, fmt.Sprintf("%d of its %d instances are protected", n, len(servers))
 }

@@ -31,7 +31,10 @@ func racks(n int) question {
 		w.Fencing[h] = Fencing{Methods: []string{"redfish"}, PoweredOn: t0.Add(-time.Hour)}
 		w.Domains[h] = []Domain{{"rack", fmt.Sprintf("r%d", i/10)}}
 	}
-	return question{host: rackHost(0), state: s, world: w, policy: DefaultPolicy()}
+	w.Kdump.Listening = true
+	p := DefaultPolicy()
+	p.KdumpQuiet, p.KdumpMost = 30*time.Second, 5*time.Minute
+	return question{host: rackHost(0), state: s, world: w, policy: p}
 }
 
 func rackHost(i int) nova.HostName { return nova.HostName(fmt.Sprintf("cmp%03d", i)) }
@@ -169,7 +172,7 @@ var stormRows = []struct {
 	{"limits not looked at", 200, func(q *question) { q.aggregate(0, 50, map[string]string{"lifeboat:max_failures": "0"}) }, ""},
 	{"aggregates never read", 200, func(q *question) {
 		q.policy.Aggregates, q.world.Nova.AggregatesAt, q.world.Nova.AggregatesErr = true, time.Time{}, "forbidden"
-	}, "not been read lately, and their metadata may hold a limit: forbidden"},
+	}, "not been read lately, and their metadata may say no: forbidden"},
 	{"aggregates read long ago", 200, func(q *question) {
 		q.policy.Aggregates, q.world.Nova.AggregatesAt = true, t0.Add(-11*time.Minute)
 	}, "not been read lately"},
@@ -321,7 +324,7 @@ func (q *question) disturb(r *rand.Rand) {
 	q.world.Nova.At = q.world.Now
 	for range r.IntN(4) {
 		other := r.IntN(n)
-		switch r.IntN(16) {
+		switch r.IntN(18) {
 		case 0:
 			q.fall(other, min(n, other+1+r.IntN(12)), time.Duration(r.IntN(30))*time.Second, detector.ReasonSilent)
 		case 1:
@@ -354,6 +357,10 @@ func (q *question) disturb(r *rand.Rand) {
 			q.world.Servers[q.host] = nil
 		case 14:
 			q.world.Fencing[q.host] = Fencing{Methods: []string{"ipmi"}, Refused: "a controller's BMC"}
+		case 16:
+			q.world.Capacity = map[nova.HostName]Capacity{q.host: {Known: r.IntN(2) == 0, Fits: r.IntN(3), Of: 3}}
+		case 17:
+			q.world.Kdump.Dumps = map[nova.HostName]Dump{q.host: {First: q.world.Now.Add(-time.Duration(r.IntN(400)) * time.Second), Last: q.world.Now.Add(-time.Duration(r.IntN(60)) * time.Second)}}
 		case 15:
 			delete(q.world.Verdicts, rackHost(other))
 		}

@@ -114,6 +114,35 @@ var holds = []spoilt{
 	{GateStorm, missing, "a host not judged", func(q *question) { delete(q.world.Verdicts, "cmp2") }, "2 hosts are dead"},
 	{GateProtected, notMet, "nothing on it", func(q *question) { q.world.Servers = nil }, "nothing to save"},
 	{GateProtected, missing, "unknown to Nova", func(q *question) { delete(q.world.Nova.Services, "cmp1") }, "knows no nova-compute"},
+	{GateProtected, notMet, "nothing protected", func(q *question) {
+		q.choose(ProtectOptOut, nova.Server{ID: "vm1", Host: "cmp1", Metadata: map[string]string{"lifeboat:protected": "false"}})
+	}, "none of its 1 instances is protected"},
+	{GateProtected, missing, "aggregates never read", func(q *question) {
+		q.choose(ProtectOptOut, nova.Server{ID: "vm1"})
+		q.world.Nova.AggregatesAt = time.Time{}
+	}, "not been read lately"},
+	{GateProtected, missing, "instances not listed", func(q *question) {
+		q.choose(ProtectOptOut)
+		delete(q.world.Servers, "cmp1")
+		q.state.Hosts["cmp1"].Instances = []nova.ServerID{"vm1"} // of which nobody knows what is said
+	}, "not been listed"},
+	{GateProtected, unset, "all", func(q *question) {
+		q.world.Servers["cmp1"] = []nova.Server{{ID: "vm1", Metadata: map[string]string{"lifeboat:protected": "false"}}}
+	}, "leaves none out"},
+	{GateFlap, notMet, "in quarantine", func(q *question) {
+		q.state.Hosts["cmp1"].Quarantine = &Quarantine{Until: q.world.Now.Add(time.Minute), Reason: "4 points"}
+	}, "in quarantine until"},
+	{GateFlap, notMet, "points enough", func(q *question) { q.upsets(4, time.Hour) }, "4 points within 24h0m0s (reboot 4)"},
+	{GateFlap, missing, "host unknown", func(q *question) { delete(q.state.Hosts, "cmp1") }, "does not know"},
+	{GateFlap, unset, "no limit", func(q *question) { q.policy.FlapLimit = 0; q.upsets(9, time.Hour) }, "no host is put"},
+	{GateKdump, notMet, "dumping", func(q *question) { q.dump(time.Minute, 29*time.Second) }, "writing its dump for 1m0s"},
+	{GateKdump, missing, "nobody listens", func(q *question) { q.dump(time.Hour, time.Hour); q.world.Kdump.Listening = false }, "nobody listens"},
+	{GateKdump, unset, "nobody listens", func(q *question) { q.dump(time.Minute, time.Second); q.policy.KdumpQuiet = 0 }, "nobody listens"},
+	{GateCapacity, notMet, "none fits", func(q *question) {
+		q.world.Capacity = map[nova.HostName]Capacity{"cmp1": {Known: true, Of: 3, Reason: "no host has 64 GiB"}}
+	}, "none of 3 instances fits elsewhere: no host"},
+	{GateCapacity, missing, "not known of this host", func(q *question) { q.world.Capacity = map[nova.HostName]Capacity{} }, "not known"},
+	{GateCapacity, unset, "nobody asks", func(*question) {}, "nobody asks Placement"},
 	{GateFenceable, unset, "nothing configured", func(q *question) { delete(q.world.Fencing, "cmp1") }, "no fencing method"},
 	{GateFenceable, notMet, "refused", func(q *question) {
 		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, Refused: "a controller's BMC"}
@@ -141,6 +170,22 @@ func (q *question) verdict(h nova.HostName, s detector.State) {
 
 func (q *question) ask(p Point) []Answer {
 	return Ask(p, q.host, q.recovery, q.state, q.world, q.policy)
+}
+
+func (q *question) choose(p Protect, servers ...nova.Server) {
+	q.policy.Protect, q.world.Nova.AggregatesAt = p, q.world.Now
+	q.world.Servers["cmp1"] = servers
+}
+
+func (q *question) upsets(n int, ago time.Duration) {
+	for range n {
+		q.state.upset(q.host, q.world.Now.Add(-ago), UpsetReboot)
+	}
+}
+
+func (q *question) dump(first, last time.Duration) {
+	q.policy.KdumpQuiet, q.policy.KdumpMost = 30*time.Second, 5*time.Minute
+	q.world.Kdump = KdumpSight{Listening: true, Dumps: map[nova.HostName]Dump{q.host: {First: q.world.Now.Add(-first), Last: q.world.Now.Add(-last)}}}
 }
 
 func (q *question) service(h nova.HostName, reason string) {
@@ -250,7 +295,7 @@ func TestGatesOpen(t *testing.T) {
 	}
 	q := question{point: AtDecide, host: "cmp1", state: NewState(), world: &World{Now: t0}, policy: DefaultPolicy()}
 	for _, a := range Ask(AtDecide, "cmp1", nil, q.state, q.world, q.policy) {
-		bare := a.Gate == GateFreeze || a.Gate == GateDrain || a.Gate == GateStorm || a.Gate == GateConcurrency
+		bare := a.Gate == GateFreeze || a.Gate == GateDrain || a.Gate == GateStorm || a.Gate == GateConcurrency || a.Gate == GateCapacity
 		if !bare && a.Pass {
 			t.Errorf("gate %s passes in an empty world: %s", a.Gate, a.Reason)
 		}
@@ -287,6 +332,26 @@ func TestGateDetails(t *testing.T) {
 	q.world.Verdicts["cmp2"] = detector.Verdict{State: detector.Suspect, Reason: detector.ReasonHeartbeatVeto, At: q.world.Now}
 	if a, closed := Closed(q.ask(AtDecide)); closed {
 		t.Errorf("a host that a controller hears counts for the storm: %s", a.Reason)
+	}
+	q = question6(t)
+	q.dump(6*time.Minute, time.Second)
+	if a, closed := Closed(q.ask(AtPowerOff)); closed {
+		t.Errorf("a dump is waited for without an end: %s", a.Reason)
+	}
+	q.dump(time.Minute, 30*time.Second)
+	if a, closed := Closed(q.ask(AtPowerOff)); closed {
+		t.Errorf("a dump that has ended is waited for: %s", a.Reason)
+	}
+	q = question6(t)
+	q.world.Capacity = map[nova.HostName]Capacity{"cmp1": {Known: true, Fits: 1, Of: 3}}
+	if a := q.ask(AtDecide); a[slices.IndexFunc(a, func(a Answer) bool { return a.Gate == GateCapacity })].Standing != Warns {
+		t.Error("no warning of instances that stay behind")
+	}
+	q = question6(t)
+	q.upsets(4, 25*time.Hour)
+	q.upsets(3, time.Hour)
+	if a, closed := Closed(q.ask(AtEnable)); closed {
+		t.Errorf("what was longer ago than the window counts: %s", a.Reason)
 	}
 	q = question6(t)
 	q.world.Servers = nil

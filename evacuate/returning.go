@@ -42,6 +42,7 @@ func (c *Core) advanceReturning(r *Recovery) {
 		c.wait(r, StepEnable, "its nova-compute is not up")
 	case c.healthy[r.Host].IsZero() || c.world.Now.Sub(c.healthy[r.Host]) < c.policy.HealthyDelay:
 		c.wait(r, StepEnable, "it is not healthy for long enough: "+string(c.world.Verdicts[r.Host].State))
+	case !r.Done(StepEnable) && !c.mayEnable(r):
 	case !r.Done(StepEnable):
 		c.begin(r, act(r, StepEnable), "")
 	default:

@@ -198,10 +198,27 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 			c.policy.PowerOn = arg(2) == "automatic"
 		case arg(1) == "in_flight" && err == nil:
 			c.policy.InFlight = n
+		case arg(1) == "protect":
+			c.policy.Protect = Protect(arg(2))
+		case arg(1) == "quarantine":
+			c.policy.Quarantine = time.Duration(n) * time.Second
+		case arg(1) == "kdump":
+			c.policy.KdumpQuiet, c.policy.KdumpMost = 30*time.Second, time.Duration(n)*time.Second
 		default:
 			return fmt.Errorf("no policy %q", arg(1))
 		}
 		c.core = NewCore(c.policy)
+	case "release":
+		return c.operator(Entry{Kind: KindHostRelease, Host: host, Text: "its memory was replaced"})
+	case "dumps":
+		if arg(2) == "no-more" {
+			c.host(host).dump = time.Time{}
+			break
+		}
+		c.host(host).dump = c.now
+	case "metadata":
+		k, v, _ := strings.Cut(arg(2), "=")
+		c.server(nova.ServerID(arg(1))).Metadata = map[string]string{k: v}
 	case "return":
 		r := c.recovery(host)
 		return c.operator(Entry{Kind: KindReturn, Recovery: r.ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}, Text: "asked back by ann"})

@@ -84,6 +84,9 @@ type Host struct {
 	PoweredOn time.Time `json:"powered_on,omitzero"`
 	// Fenced is when the last recovery's proof was given.
 	Fenced time.Time `json:"fenced,omitzero"`
+	// Upsets are what counts towards a quarantine.
+	Upsets     []Upset     `json:"upsets,omitempty"`
+	Quarantine *Quarantine `json:"quarantine,omitempty"`
 	// Instances is the last list of servers seen while Nova answered.
 	Instances []nova.ServerID `json:"instances,omitempty"`
 }

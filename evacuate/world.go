@@ -29,6 +29,10 @@ type World struct {
 	Domains map[nova.HostName][]Domain
 	// Aggregates lists the host aggregates of each host; nil: Nova has not told.
 	Aggregates map[nova.HostName][]string
+	// Kdump is what was heard of crashed kernels.
+	Kdump KdumpSight
+	// Capacity is room for each host's instances elsewhere; nil if nobody asks.
+	Capacity map[nova.HostName]Capacity
 	// Frozen is the reason of a freeze by a local file, "" if there is none.
 	Frozen string
 	// Terms is the newest Raft term that each controller has acknowledged.
@@ -75,6 +79,12 @@ type NetworkSight struct {
 	Heard  int // of these, heard within the last intervals
 }
 
+// KdumpSight is what all controllers have heard of dumps.
+type KdumpSight struct {
+	Listening bool
+	Dumps     map[nova.HostName]Dump
+}
+
 // Fencing is a host's fencing as configured and checked.
 type Fencing struct {
 	Methods []string
@@ -118,6 +128,16 @@ type Policy struct {
 	InFlight     int           `json:"in_flight"`
 	QuietPeriod  time.Duration `json:"quiet_period"`
 	HealthyDelay time.Duration `json:"healthy_delay"`
+	// FlapLimit points within FlapWindow put a returned host into quarantine. 0:
+	// none does.
+	FlapLimit  int           `json:"flap_limit,omitempty"`
+	FlapWindow time.Duration `json:"flap_window,omitempty"`
+	Quarantine time.Duration `json:"quarantine,omitempty"`
+	Protect    Protect       `json:"protect,omitempty"`
+	// KdumpQuiet without a message ends a dump, KdumpMost is how long one is
+	// waited for. 0: nobody listens.
+	KdumpQuiet time.Duration `json:"kdump_quiet,omitempty"`
+	KdumpMost  time.Duration `json:"kdump_most,omitempty"`
 	// PowerOn lets a recovered host be powered on without an operator.
 	PowerOn bool `json:"power_on"`
 	// NovaFresh is the greatest age of Nova's last answer.
@@ -140,6 +160,7 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute, CliffPercent: 5, CliffWindow: 5 * time.Second,
+		FlapLimit: 4, FlapWindow: 24 * time.Hour, Quarantine: 24 * time.Hour,
 		Concurrency: 2, InFlight: 10, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		NovaFresh: 15 * time.Second, Fenceable: 24 * time.Hour, EvidenceFresh: 3 * time.Second, Stuck: 15 * time.Minute,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
