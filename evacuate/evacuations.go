@@ -25,14 +25,12 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 		c.stepDone(r, o, "")
 		return
 	}
-	if why := c.world.Nova.aggregatesOld(c.world.Now); why != "" && c.policy.chooses() && c.world.Nova.AggregatesAt.IsZero() {
+	if why := c.world.Nova.aggregatesOld(c.world.Now); why != "" && c.policy.Chooses() && c.world.Nova.AggregatesAt.IsZero() {
 		o.OK, o.Detail = false, why // a new leader: what is skipped once stays so
 		c.stepDone(r, o, "")
 		return
 	}
-	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before, func(s nova.Server) (bool, string) {
-		return c.policy.Protected(s, c.world.Nova.Aggregates)
-	})
+	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before, c.policy.protection(&c.world))
 	skipped := 0
 	for _, e := range plan {
 		if e.State == EvacSkipped {

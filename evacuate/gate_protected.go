@@ -54,14 +54,15 @@ func said(words map[string]string) (yes, ok bool, key string) {
 	return yes, ok, key
 }
 
-func (p Policy) chooses() bool { return p.Protect != "" && p.Protect != ProtectAll }
+// Chooses says that not every instance is recovered.
+func (p Policy) Chooses() bool { return p.Protect != "" && p.Protect != ProtectAll }
 
 // Protected says whether a server is to be recovered, and who says so: the
 // server itself, its flavor, its image, its host's aggregates, the policy; the
 // nearest that says anything wins. What cannot be read is in doubt, and in doubt
 // an instance is saved.
 func (p Policy) Protected(s nova.Server, aggregates []nova.Aggregate) (yes bool, why string) {
-	if !p.chooses() {
+	if !p.Chooses() {
 		return true, ""
 	}
 	for _, level := range []struct {
@@ -79,6 +80,11 @@ func (p Policy) Protected(s nova.Server, aggregates []nova.Aggregate) (yes bool,
 		return yes, "its host's aggregate says " + key
 	}
 	return p.Protect == ProtectOptOut, "nothing says anything, and policy.protect is " + string(p.Protect)
+}
+
+// protection is Protected with the aggregates as they are known.
+func (p Policy) protection(w *World) func(nova.Server) (bool, string) {
+	return func(s nova.Server) (bool, string) { return p.Protected(s, w.Nova.Aggregates) }
 }
 
 // ofAggregates joins what the aggregates of a host say; where they contradict
@@ -105,7 +111,7 @@ func askProtected(q question) (Standing, string) {
 		return Held, "Nova knows no nova-compute of this name"
 	}
 	servers, listed := q.world.Servers[q.host]
-	if !q.policy.chooses() {
+	if !q.policy.Chooses() {
 		n := len(servers)
 		if h := q.state.Hosts[q.host]; n == 0 && h != nil {
 			n = len(h.Instances)

@@ -18,7 +18,7 @@ import (
 // power. It only reads.
 func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) error {
 	clk := clock.System()
-	c := newCloud(cfg.Nova, clk.Now, slog.New(slog.DiscardHandler))
+	c := newCloud(cfg.Nova, false, clk.Now, slog.New(slog.DiscardHandler))
 	defer func() { _ = c.close() }()
 	cl, err := c.connected(ctx)
 	if err != nil {

@@ -95,7 +95,7 @@ func (c *Controller) command(ctx context.Context, q api.Command) (string, error)
 	if f := c.modeCommands()[q.Verb]; f != nil {
 		return f(ctx, q, e)
 	}
-	needsHost := map[string]bool{api.VerbMaintenance: true, api.VerbReturn: true, api.VerbToken: true, api.VerbHostRemove: true}
+	needsHost := map[string]bool{api.VerbMaintenance: true, api.VerbReturn: true, api.VerbRelease: true, api.VerbToken: true, api.VerbHostRemove: true}
 	_, configured := c.addresses[q.Host]
 	if needsHost[q.Verb] && !configured && c.State().Hosts[q.Host] == nil {
 		return "", fmt.Errorf("%w: no host %q in the inventory: add it to `hosts` of the controllers' files", api.ErrNotFound, q.Host)
@@ -106,6 +106,9 @@ func (c *Controller) command(ctx context.Context, q api.Command) (string, error)
 		return fmt.Sprintf("maintenance of %s: %t", q.Host, q.Flag), c.apply(ctx, e)
 	case api.VerbReturn:
 		return string(q.Host) + " is asked back", c.Return(ctx, q.Host, q.By)
+	case api.VerbRelease:
+		e.Kind = evacuate.KindHostRelease
+		return fmt.Sprintf("%s is released from quarantine and its points are forgotten", q.Host), c.apply(ctx, e)
 	case api.VerbToken:
 		if q.Duration <= 0 {
 			q.Duration = time.Hour

@@ -59,6 +59,7 @@ type Controller struct {
 	ledger   *ledger.Ledger
 	receiver *heartbeat.Receiver
 	engine   *runner.Engine
+	dumps    dumps
 	search   *investigator
 	registry *prometheus.Registry
 	api      http.Handler
@@ -74,7 +75,7 @@ type Controller struct {
 func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Controller, error) {
 	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
-		seams: seams, policy: policyOf(cfg.Policy), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
+		seams: seams, policy: policyOf(cfg.Policy, cfg.Kdump), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
 		racks: map[nova.HostName]string{}}
 	for _, h := range cfg.Hosts {
 		name := nova.HostName(h.Name)
@@ -96,7 +97,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 		return nil, err
 	}
 	c.observer = newObserver(c.id, judgeOf(cfg.Policy), c.clock.Now)
-	c.cloud = newCloud(cfg.Nova, c.clock.Now, c.log)
+	c.cloud = newCloud(cfg.Nova, c.policy.Chooses(), c.clock.Now, c.log)
 	c.cloud.options.Transport = seams.Nova
 	c.search = newInvestigator(c)
 	return c, nil
@@ -237,6 +238,9 @@ func (c *Controller) sense(ctx context.Context) error {
 	c.receiver = receiver
 	c.mu.Unlock()
 	c.stop.onStop("heartbeats", receiver.Close)
+	if err := c.listenForDumps(); err != nil {
+		return err
+	}
 	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{c.ringKey},
 		Label: c.ledger.ClusterID(), Profile: gossip.Profile(c.cfg.Ring.Profile), Known: c.ringPeers,
 		Meta:    gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},

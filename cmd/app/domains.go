@@ -47,7 +47,7 @@ func (c *Controller) domains(sight evacuate.NovaSight) map[nova.HostName][]evacu
 // needsAggregates says that a gate looks at Nova's aggregates.
 func needsAggregates(p evacuate.Policy) bool {
 	_, asked := p.StormDomains[evacuate.DomainAggregate]
-	return asked || p.Aggregates
+	return asked || p.Aggregates || p.Chooses()
 }
 
 const (

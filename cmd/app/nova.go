@@ -34,11 +34,11 @@ type cloud struct {
 	aggregatesDue time.Time
 }
 
-func newCloud(c config.Nova, now func() time.Time, log *slog.Logger) *cloud {
+func newCloud(c config.Nova, images bool, now func() time.Time, log *slog.Logger) *cloud {
 	o := rest.Default()
 	o.Cloud, o.CloudsFile, o.Region, o.Interface = c.Cloud, c.CloudsFile, c.Region, c.Interface
 	o.Endpoints, o.AuthEndpoints, o.PlacementEndpoints, o.CAFile = c.Endpoints, c.AuthEndpoints, c.PlacementEndpoints, c.CA
-	o.ImageEndpoints = c.ImageEndpoints
+	o.ImageEndpoints, o.Images = c.ImageEndpoints, images
 	if c.Timeout > 0 {
 		o.Timeout = c.Timeout
 	}

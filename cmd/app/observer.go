@@ -75,6 +75,8 @@ type peerReport struct {
 	detector.Report
 	Term uint64              `json:"term"`
 	Info evacuate.Controller `json:"info"`
+	// Dumps are the crashed kernels that it hears.
+	Dumps map[nova.HostName]dumpAge `json:"dumps,omitempty"`
 }
 
 // merge takes another controller's report.

@@ -1,22 +1,29 @@
 package app
 
 import (
+	"time"
+
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 )
 
-func policyOf(p config.Policy) evacuate.Policy {
+func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 	out := evacuate.DefaultPolicy()
 	out.LeaderGrace, out.StormCount, out.StormPercent = p.LeaderGrace, p.Storm.Count, p.Storm.Percent
 	out.StormWindow, out.StormPerHour, out.Aggregates = p.Storm.Window, p.Storm.PerHour, p.Aggregates
 	out.CliffPercent, out.CliffWindow = p.Storm.Cliff.Percent, p.Storm.Cliff.Within
 	out.StormDomains = map[string]evacuate.DomainLimit{}
+	out.FlapLimit, out.FlapWindow, out.Quarantine = p.Flap.Limit, p.Flap.Window, p.Flap.Quarantine
+	out.Protect = evacuate.Protect(p.Protect)
 	for kind, l := range p.Storm.Domains {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}
 	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
 	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
+	if k.Listen.IsValid() {
+		out.KdumpQuiet, out.KdumpMost = time.Duration(k.Missed)*k.Interval, k.Most
+	}
 	return out
 }
 

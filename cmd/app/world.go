@@ -42,6 +42,7 @@ func (c *Controller) World() evacuate.World {
 		settled = evacuate.Settled(s, c.policy, c.clock.Now())
 	})
 	w.Now = c.clock.Now()
+	w.Kdump = c.dumps.sight(w.Now, c.policy.KdumpQuiet)
 	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: c.observer.freshControllers()}
 	for _, v := range w.Verdicts {
 		if v.Reason == detector.ReasonNeverHeard {
@@ -112,7 +113,7 @@ func (c *Controller) listServers(ctx context.Context) {
 	var hosts []nova.HostName
 	c.machine.Locked(func(s *evacuate.State) {
 		for name := range s.Hosts {
-			if _, known := sight.Services[name]; known && s.Open(name) == nil {
+			if _, known := sight.Services[name]; known && !provedOff(s.Open(name)) {
 				hosts = append(hosts, name)
 			}
 		}
@@ -120,6 +121,15 @@ func (c *Controller) listServers(ctx context.Context) {
 	if err := c.cloud.list(ctx, hosts); err != nil && ctx.Err() == nil {
 		c.log.Warn("servers not listed", "reason", err)
 	}
+}
+
+// provedOff: from then on the instances move, and the list of before is kept.
+func provedOff(r *evacuate.Recovery) bool {
+	if r == nil {
+		return false
+	}
+	_, proved := r.Proved()
+	return proved || r.Status != evacuate.StatusOpen
 }
 
 // ledgerPort gives the engine its ledger.

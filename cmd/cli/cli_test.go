@@ -227,6 +227,7 @@ func TestCommands(t *testing.T) {
 		{"recovery r1 end --reason lost", api.Command{Verb: "recovery-end", Word: "r1", Reason: "lost"}},
 		{"recovery r1 end --reason lost --force cmp2", api.Command{Verb: "recovery-end", Word: "r1", Reason: "lost", Flag: true, Host: "cmp2"}},
 		{"maintenance cmp1 on --reason disk", api.Command{Verb: "maintenance", Host: "cmp1", Flag: true, Reason: "disk"}},
+		{"release cmp2 --reason new-memory", api.Command{Verb: "release", Host: "cmp2", Reason: "new-memory"}},
 		{"return cmp2", api.Command{Verb: "return", Host: "cmp2"}},
 		{"token create cmp1", api.Command{Verb: "token", Host: "cmp1", Duration: time.Hour}},
 		{"token create cmp1 --valid 10m", api.Command{Verb: "token", Host: "cmp1", Duration: 10 * time.Minute}},

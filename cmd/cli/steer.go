@@ -93,6 +93,15 @@ func (s *shell) returnCmd() *cobra.Command {
 	})
 }
 
+func (s *shell) release() *cobra.Command {
+	var reason string
+	c := cmd("release HOST", "end a host's quarantine and forget what was counted", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		return s.do(ctx, api.Command{Verb: api.VerbRelease, Host: nova.HostName(a[0]), Reason: reason})
+	})
+	c.Flags().StringVar(&reason, "reason", "", "why")
+	return c
+}
+
 func (s *shell) token() *cobra.Command {
 	var valid time.Duration
 	c := cmd("create HOST", "a token with which this host may enrol once; shown once", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {

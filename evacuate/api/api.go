@@ -103,6 +103,7 @@ const (
 	VerbFreeze           = "freeze"
 	VerbMaintenance      = "maintenance"
 	VerbReturn           = "return"
+	VerbRelease          = "release"
 	VerbToken            = "token"
 	VerbHostRemove       = "host-remove"
 	VerbControllerAdd    = "controller-add"

@@ -79,7 +79,11 @@ type Host struct {
 	Recovery    evacuate.RecoveryID `json:"recovery,omitempty"`
 	Status      evacuate.Status     `json:"recovery_status,omitempty"`
 	Hold        *evacuate.Hold      `json:"hold,omitempty"`
-	View        *detector.View      `json:"view,omitempty"`
+	// Quarantine is the last one, over or not; Upsets counts what the ledger
+	// remembers towards the next.
+	Quarantine *evacuate.Quarantine `json:"quarantine,omitempty"`
+	Upsets     int                  `json:"upsets,omitempty"`
+	View       *detector.View       `json:"view,omitempty"`
 }
 
 // notFenceable lists the hosts whose gate fenceable is shut.
@@ -96,7 +100,8 @@ func (s *server) notFenceable() map[nova.HostName]bool {
 func glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host, fenceable bool) Host {
 	g := Host{Fenceable: fenceable,
 		Host: h.Name, Verdict: v.State, Reason: v.Reason, Detail: v.Detail, Domain: v.View.Domain, Silent: v.Silent, Boot: h.Boot,
-		Enrolled: !h.Enrolled.IsZero(), Maintenance: h.Maintenance, Instances: len(h.Instances), PoweredOn: h.PoweredOn}
+		Enrolled: !h.Enrolled.IsZero(), Maintenance: h.Maintenance, Instances: len(h.Instances), PoweredOn: h.PoweredOn,
+		Quarantine: h.Quarantine, Upsets: len(h.Upsets)}
 	if r := st.Open(h.Name); r != nil {
 		g.Recovery, g.Status, g.Hold = r.ID, r.Status, r.Hold
 	}

@@ -187,7 +187,7 @@ var gateNames = []evacuate.GateName{
 // attended are the gates before which a dead host waits for a person. Leader,
 // ledger, freeze and armed have alerts of their own; concurrency ends by
 // itself; protected and maintenance are meant.
-var attended = []evacuate.GateName{evacuate.GateFresh, evacuate.GateControlPlane, evacuate.GateStorm, evacuate.GateFenceable}
+var attended = []evacuate.GateName{evacuate.GateFresh, evacuate.GateControlPlane, evacuate.GateStorm, evacuate.GateFenceable, evacuate.GateCapacity}
 
 func (m *Metrics) recoveries(ch chan<- prometheus.Metric, s *evacuate.State, closed map[evacuate.GateName]bool) {
 	for _, r := range s.Sorted() {
