@@ -37,6 +37,7 @@ func (c *Controller) check(d *decoder) {
 	c.checkNova(d)
 	c.checkPolicy(d)
 	c.checkGates(d)
+	c.checkNotify(d)
 	for i, port := range c.Probe.Ports {
 		if port < 1 || port > 65535 {
 			d.fault(item("probe.ports", i), "%d is no port: 1 to 65535", port)
@@ -145,6 +146,7 @@ func (c *Controller) checkNova(d *decoder) {
 func (c *Controller) checkPolicy(d *decoder) {
 	p := c.Policy
 	d.oneOf("policy.mode", p.Mode, modes)
+	p.checkModes(d)
 	d.oneOf("policy.storage", p.Storage, storages)
 	c.checkMatrix(d)
 	d.oneOf("policy.power_on", p.PowerOn, []string{PowerOnOperator, PowerOnAutomatic})

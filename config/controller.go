@@ -23,6 +23,7 @@ type Controller struct {
 	Nova       Nova           `yaml:"nova,omitempty"`
 	Policy     Policy         `yaml:"policy"`
 	Probe      Probe          `yaml:"probe"`
+	Notify     []Notify       `yaml:"notify,omitempty"`
 	Kdump      Kdump          `yaml:"kdump,omitempty"`
 	// Defaults are merged into every host by ParseController.
 	Defaults Defaults `yaml:"defaults,omitempty"`
@@ -112,8 +113,15 @@ const (
 
 // Policy is what the operator decides.
 type Policy struct {
-	// Mode is that of the first start; afterwards `lifeboat arm` sets it.
+	// Mode is that of the first start; afterwards `lifeboat mode` sets it.
 	Mode string `yaml:"mode"`
+	// AggregateModes are those of Nova's host aggregates, by name: the most
+	// careful of the cloud's, the aggregates' and the host's is in force.
+	AggregateModes map[string]string `yaml:"aggregate_modes,omitempty"`
+	// PlanExpiry is how long a plan waits for a person's answer.
+	PlanExpiry time.Duration `yaml:"plan_expiry"`
+	// ShadowWindow is how long what shadow would have done waits for its score.
+	ShadowWindow time.Duration `yaml:"shadow_window"`
 	// Storage is that of hosts which do not say.
 	Storage           string        `yaml:"storage"`
 	HeartbeatInterval time.Duration `yaml:"heartbeat_interval"`
@@ -255,6 +263,7 @@ func DefaultPolicy() Policy {
 		LeaderGrace: 15 * time.Second,
 		Concurrency: 2, InFlight: 10, PerDestination: 5,
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
+		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, Aggregates: true, Protect: ProtectAll,
 		Flap: Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}

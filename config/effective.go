@@ -42,6 +42,11 @@ func (c *Controller) Warnings() []string {
 	if c.Policy.QuietPeriod < quietFloor {
 		warn("policy.quiet_period", "%s is shorter than Nova's own time-outs (60 s by default): a request that is only slow may be taken for lost", c.Policy.QuietPeriod)
 	}
+	for i, n := range c.Notify {
+		if !n.Secret.Given() {
+			warn(item("notify", i), "%s is told without a signature: it can't know that it was Lifeboat", n.Name)
+		}
+	}
 	for i, h := range c.Hosts {
 		at := item("hosts", i)
 		if len(h.BMC) == 0 {

@@ -166,6 +166,17 @@ func (c *Controller) LoadSecrets() error {
 	file("api.key", c.API.Key, private)
 	file("nova.clouds_file", c.Nova.CloudsFile, private)
 	file("nova.ca", c.Nova.CA, present)
+	for i := range c.Notify {
+		n, at := &c.Notify[i], item("notify", i)
+		file(key(at, "template_file"), n.TemplateFile, present)
+		file(key(at, "ca"), n.CA, present)
+		if n.Secret.Given() {
+			check(key(at, "secret"), n.Secret.load())
+		}
+		if n.URLFrom.Given() {
+			check(key(at, "url_from"), n.URLFrom.load())
+		}
+	}
 	for i := range c.Hosts {
 		for j := range c.Hosts[i].BMC {
 			b, at := &c.Hosts[i].BMC[j], item(key(item("hosts", i), "bmc"), j)

@@ -82,10 +82,12 @@ func (s *State) found(e Entry) error {
 func (s *State) restored(e Entry) error {
 	s.Generation++
 	s.Mode, s.ModeBy, s.ModeSays, s.ModeAt, s.ModeReason = ModeObserve, e.By, "", e.At, "the ledger was restored"
+	s.unask(e)
 	for _, r := range s.Recoveries {
 		if r.Status == StatusClosed {
 			continue
 		}
+		r.Approval = nil
 		if r.Proof != nil {
 			r.Void = "the ledger was restored from a snapshot"
 		}
@@ -131,6 +133,7 @@ func (s *State) applyHost(e Entry) error {
 	case KindHostMaintenance:
 		h := s.host(e.Host)
 		h.Maintenance, h.MaintenanceBy = e.Flag, e.By
+		s.journal(e, "maintenance of %s %s%s", e.Host, map[bool]string{true: "on", false: "off"}[e.Flag], because(e.Text))
 	case KindHostSeen:
 		for _, seen := range e.Seen {
 			s.seen(e.At, seen)

@@ -358,3 +358,20 @@ func (s *State) settlePlan(e Entry, r *Recovery) {
 	}
 	s.journal(e, "plan %s for %s %s: recovery %s", p.ID, p.Host, p.Status, r.ID)
 }
+
+// unask voids what a ledger of the past asked for and was told, and what it can't
+// score any more.
+func (s *State) unask(e Entry) {
+	const why = "the ledger was restored"
+	for _, p := range s.Plans {
+		if p.Active() {
+			p.Status, p.Ended = PlanWithdrawn, &Mark{By: e.By, At: e.At, Reason: why}
+		}
+	}
+	for _, d := range s.Shadow {
+		if d.Score == ScorePending {
+			d.Score, d.Why, d.Scored, d.By = ScoreUnknown, why, e.At, e.By
+		}
+	}
+	s.journal(e, "%s: proofs and approvals are void, the mode is observe", why)
+}

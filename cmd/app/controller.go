@@ -26,6 +26,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
+	"github.com/lifeboat-ha/lifeboat/evacuate/notify"
 	"github.com/lifeboat-ha/lifeboat/evacuate/runner"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -63,6 +64,7 @@ type Controller struct {
 	search   *investigator
 	registry *prometheus.Registry
 	api      http.Handler
+	notifier *notify.Notifier
 
 	mu      sync.Mutex
 	ring    *gossip.Member
@@ -210,6 +212,7 @@ func (c *Controller) found(ctx context.Context) {
 		return
 	}
 	c.stop.wg.Go(func() { c.follow(ctx) })
+	c.stop.wg.Go(func() { c.tell(ctx) })
 	c.stop.every(500*time.Millisecond, c.report)
 	c.stop.every(250*time.Millisecond, c.search.suspects)
 	c.stop.every(time.Second, c.search.baselines)

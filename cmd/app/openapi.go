@@ -31,6 +31,9 @@ func (c *Controller) openAPI() error {
 	if err := api.NewMetrics(c.registry, c, Version, c.dropped, c.fenceable); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	if c.notifier, err = c.newNotifier(); err != nil {
+		return err
+	}
 	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Registry: c.registry, Log: c.log, Now: c.clock.Now})
 	if err != nil {
 		return err

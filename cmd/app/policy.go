@@ -24,6 +24,13 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 	if k.Listen.IsValid() {
 		out.KdumpQuiet, out.KdumpMost = time.Duration(k.Missed)*k.Interval, k.Most
 	}
+	out.PlanExpiry, out.ShadowWindow = p.PlanExpiry, p.ShadowWindow
+	for a, m := range p.AggregateModes {
+		if out.AggregateModes == nil {
+			out.AggregateModes = map[string]evacuate.Mode{}
+		}
+		out.AggregateModes[a] = evacuate.Mode(m)
+	}
 	return out
 }
 

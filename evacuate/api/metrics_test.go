@@ -64,6 +64,8 @@ func TestMetricsOfTheLeader(t *testing.T) {
 	f := newFake()
 	f.alerts = []Alert{{Name: AlertAgentMissing, Host: "cmp9"}, {Name: AlertAgentMissing, Host: "cmp9", Text: "twice"}, {Name: AlertAgentUnknown, Host: "cmp1.example"}}
 	f.status.Cloud = detector.Cloud{Condition: detector.Storm}
+	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}, {ID: "p2", Host: "cmp2", Status: evacuate.PlanRejected}}
+	f.state.ShadowScores = map[evacuate.Score]int{evacuate.ScoreWrong: 2}
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Step: evacuate.StepFence, Reason: "unreachable: no answer"}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacFailed}, {State: evacuate.EvacFailed}, {State: evacuate.EvacDone}}
@@ -72,6 +74,11 @@ func TestMetricsOfTheLeader(t *testing.T) {
 		`lifeboat_ledger_writable`:                                   "1",
 		`lifeboat_nova_reachable`:                                    "1",
 		`lifeboat_frozen`:                                            "0",
+		`lifeboat_drained`:                                           "0",
+		`lifeboat_plan_waiting{host="cmp1"}`:                         "1",
+		`lifeboat_plan_waiting{host="cmp2"}`:                         "",
+		`lifeboat_shadow_decisions_total{score="wrong"}`:             "2",
+		`lifeboat_shadow_decisions_total{score="right"}`:             "0",
 		`lifeboat_cloud_condition{condition="Storm"}`:                "1",
 		`lifeboat_cloud_condition{condition="Normal"}`:               "0",
 		`lifeboat_mode{mode="auto"}`:                                 "1",
@@ -219,6 +226,7 @@ func TestRulesMatch(t *testing.T) {
 	f.alerts = []Alert{{Name: AlertAgentMissing, Host: "cmp9"}, {Name: AlertAgentUnknown, Host: "cmp8"}}
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Gate: evacuate.GateStorm}
+	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}}
 	told := map[string]map[string]string{} // name → label → all values
 	for s := range scrape(t, f, meter(t, f, nil)) {
@@ -233,6 +241,7 @@ func TestRulesMatch(t *testing.T) {
 	for _, s := range detector.States { // a verdict that no rule may misspell
 		told["lifeboat_host_verdict"]["verdict"] += "|" + string(s) + "|"
 	}
+	told["lifeboat_notifications_total"] = map[string]string{"result": "|sent||failed||dropped|", "target": "||"} // by evacuate/notify
 	told["lifeboat_recovery_open"]["step"] = "|" + strings.Join(stepNames(), "||") + "|"
 	found := regexp.MustCompile(`(lifeboat_\w+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(exprs(string(rules)), -1)
 	if len(found) < 18 {
