@@ -137,7 +137,7 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 	if err != nil {
 		return fmt.Errorf("open the heartbeat socket: %w", err)
 	}
-	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, ClusterID: ident.ClusterID,
+	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, Signer: a.seams.Signer, ClusterID: ident.ClusterID,
 		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Networks: a.reach.sights, Leaving: a.leaving.Load,
 		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Log: a.log})
 	if err != nil {

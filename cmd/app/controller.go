@@ -232,7 +232,7 @@ func (c *Controller) sense(ctx context.Context) error {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
 	start := newStart()
-	receiver, err := heartbeat.Listen(ctx, heartbeat.ReceiverOptions{ID: c.id, Key: c.key, ClusterID: c.ledger.ClusterID(), Conn: conn,
+	receiver, err := heartbeat.Listen(ctx, heartbeat.ReceiverOptions{ID: c.id, Key: c.key, Signer: c.seams.Signer, ClusterID: c.ledger.ClusterID(), Conn: conn,
 		Hosts: c.hostKeys, OnHeartbeat: c.observer.heartbeat, OnProbes: c.observer.probes, Status: c.status, Now: c.clock.Now, Log: c.log})
 	if err != nil {
 		return err

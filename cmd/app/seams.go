@@ -10,6 +10,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
+	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
 	"github.com/lifeboat-ha/lifeboat/fence"
@@ -23,6 +24,8 @@ type Seams struct {
 	Stores ledger.Stores
 	// Network is where all sockets come from.
 	Network Network
+	// Signer signs and verifies heartbeats.
+	Signer heartbeat.Signer
 	// Nova carries the requests to Keystone, Nova and Placement.
 	Nova http.RoundTripper
 	// Method makes the fencing methods of a host.

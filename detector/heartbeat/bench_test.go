@@ -48,7 +48,7 @@ func BenchmarkSecondOf1000Hosts(b *testing.B) {
 		for h, k := range keys {
 			head := header{kind: kindHeartbeat, from: string(h), to: "c1", key: KeyID(public(k)), start: "0123456789abcdef0123456789abcdef", seq: seq, echo: r.start, echoed: max(1, seq-1)}
 			payload, _ := putHeartbeat(hb, c.room(head))
-			sealed = append(sealed, c.seal(head, payload, k))
+			sealed = append(sealed, c.seal(head, payload, k, edwards{}))
 		}
 		if seq == 1 {
 			// The first introduces each host; what counts begins with its echo.
@@ -79,7 +79,7 @@ func BenchmarkSeal(b *testing.B) {
 	h, key := testHeader(kindHeartbeat), testKey(1)
 	for b.Loop() {
 		payload, _ := putHeartbeat(testHeartbeat, c.room(h))
-		c.seal(h, payload, key)
+		c.seal(h, payload, key, edwards{})
 	}
 }
 
@@ -87,9 +87,9 @@ func BenchmarkVerify(b *testing.B) {
 	c := clusterOf("cloud-a")
 	h, key := testHeader(kindHeartbeat), testKey(1)
 	payload, _ := putHeartbeat(testHeartbeat, c.room(h))
-	sealed, keys := c.seal(h, payload, key), oneKey(public(key))
+	sealed, keys := c.seal(h, payload, key, edwards{}), oneKey(public(key))
 	for b.Loop() {
-		if d, err := c.take(sealed); err != nil || !c.verify(d, keys) {
+		if d, err := c.take(sealed); err != nil || !c.verify(d, keys, edwards{}) {
 			b.Fatal(err)
 		}
 	}

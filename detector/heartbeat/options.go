@@ -42,6 +42,7 @@ type SenderOptions struct {
 	Host      nova.HostName
 	Key       ed25519.PrivateKey
 	KeyID     string // KeyID of Key if empty
+	Signer    Signer // Ed25519 if nil
 	ClusterID string
 	// Controllers may be replaced later by SetControllers.
 	Controllers []Peer
@@ -115,6 +116,7 @@ type ReceiverOptions struct {
 	ID        string
 	Key       ed25519.PrivateKey
 	KeyID     string // KeyID of Key if empty
+	Signer    Signer // Ed25519 if nil
 	ClusterID string
 	// Conn is closed by Close.
 	Conn net.PacketConn
@@ -160,6 +162,13 @@ func common(key ed25519.PrivateKey, keyID, clusterID string, conn, now, log bool
 		errs = append(errs, errors.New("heartbeat: conn, now and log are needed"))
 	}
 	return errs
+}
+
+func orEdwards(s Signer) Signer {
+	if s == nil {
+		return edwards{}
+	}
+	return s
 }
 
 func publicKeyID(given string, key ed25519.PrivateKey) string {

@@ -67,6 +67,7 @@ func Listen(ctx context.Context, o ReceiverOptions) (*Receiver, error) {
 		return nil, fmt.Errorf("heartbeat: make a start id: %w", err)
 	}
 	o.KeyID = publicKeyID(o.KeyID, o.Key)
+	o.Signer = orEdwards(o.Signer)
 	if c, ok := o.Conn.(interface{ SetReadBuffer(int) error }); ok {
 		// Less is no fault: the kernel's default holds some hundred heartbeats.
 		_ = c.SetReadBuffer(receiveBuffer)
@@ -205,7 +206,7 @@ func (r *Receiver) hear(b []byte, from netip.AddrPort, at time.Time) {
 		r.unknownPeer.Add(1)
 		return
 	}
-	if !r.cluster.verify(d, keys) {
+	if !r.cluster.verify(d, keys, r.o.Signer) {
 		r.badSignature.Add(1)
 		return
 	}
@@ -344,7 +345,7 @@ func (r *Receiver) sendTo(host nova.HostName, k kind, payload []byte, to netip.A
 	a.seq++
 	h := header{kind: k, from: r.o.ID, to: string(host), key: r.o.KeyID, start: r.start, seq: a.seq, echo: echo, echoed: echoed}
 	r.mu.Unlock()
-	b := r.cluster.seal(h, payload, r.o.Key)
+	b := r.cluster.seal(h, payload, r.o.Key, r.o.Signer)
 	if len(b) > MaxDatagram {
 		return fmt.Errorf("datagram of %d bytes", len(b))
 	}

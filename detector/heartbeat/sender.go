@@ -55,6 +55,7 @@ func Start(ctx context.Context, o SenderOptions) (*Sender, error) {
 		o.Orders = DefaultOrders
 	}
 	o.KeyID = publicKeyID(o.KeyID, o.Key)
+	o.Signer = orEdwards(o.Signer)
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Sender{
 		o: o, cluster: clusterOf(o.ClusterID), stop: stop, noted: make(chan struct{}),
@@ -222,7 +223,7 @@ func (s *Sender) send(id string, k kind, payload func(room int) []byte) {
 	to := net.UDPAddrFromAddrPort(p.Address)
 	s.mu.Unlock()
 
-	if _, err := s.o.Conn.WriteTo(s.cluster.seal(h, payload(s.cluster.room(h)), s.o.Key), to); err != nil {
+	if _, err := s.o.Conn.WriteTo(s.cluster.seal(h, payload(s.cluster.room(h)), s.o.Key, s.o.Signer), to); err != nil {
 		s.sendFailed.Add(1)
 		return
 	}
@@ -297,7 +298,7 @@ func (s *Sender) admit(p *peer, d datagram) (introduced, ok bool) {
 	s.mu.Lock()
 	key := p.PublicKey
 	s.mu.Unlock()
-	if !s.cluster.verify(d, oneKey(key)) {
+	if !s.cluster.verify(d, oneKey(key), s.o.Signer) {
 		s.badSignature.Add(1)
 		return false, false
 	}

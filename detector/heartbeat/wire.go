@@ -84,10 +84,26 @@ func (c cluster) begin(h header) []byte {
 	return w.b
 }
 
+// Signer signs and verifies. Nothing but a simulation has another one than Ed25519.
+type Signer interface {
+	Sign(key ed25519.PrivateKey, message []byte) []byte
+	Verify(key ed25519.PublicKey, message, signature []byte) bool
+}
+
+type edwards struct{}
+
+// Sign is ed25519.Sign.
+func (edwards) Sign(key ed25519.PrivateKey, message []byte) []byte { return ed25519.Sign(key, message) }
+
+// Verify is ed25519.Verify.
+func (edwards) Verify(key ed25519.PublicKey, message, signature []byte) bool {
+	return ed25519.Verify(key, message, signature)
+}
+
 // seal makes the signed datagram.
-func (c cluster) seal(h header, payload []byte, key ed25519.PrivateKey) []byte {
+func (c cluster) seal(h header, payload []byte, key ed25519.PrivateKey, by Signer) []byte {
 	body := append(c.begin(h), payload...)
-	return append(body, ed25519.Sign(key, c.message(body))...)
+	return append(body, by.Sign(key, c.message(body))...)
 }
 
 // take takes a datagram apart. It checks the form only.
@@ -124,10 +140,10 @@ func (c cluster) take(b []byte) (datagram, error) {
 // a rotation, and some air.
 const maxKeys = 4
 
-func (c cluster) verify(d datagram, keys []ed25519.PublicKey) bool {
+func (c cluster) verify(d datagram, keys []ed25519.PublicKey, by Signer) bool {
 	m := c.message(d.signed)
 	for i, k := range keys {
-		if i < maxKeys && len(k) == ed25519.PublicKeySize && ed25519.Verify(k, m, d.signature) {
+		if i < maxKeys && len(k) == ed25519.PublicKeySize && by.Verify(k, m, d.signature) {
 			return true
 		}
 	}

@@ -39,14 +39,14 @@ func TestHeartbeatTravels(t *testing.T) {
 	if omitted != 0 {
 		t.Fatalf("%d omitted", omitted)
 	}
-	d, err := c.take(c.seal(h, payload, testKey(1)))
+	d, err := c.take(c.seal(h, payload, testKey(1), edwards{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d.header != h {
 		t.Errorf("header %+v, want %+v", d.header, h)
 	}
-	if !c.verify(d, oneKey(public(testKey(1)))) {
+	if !c.verify(d, oneKey(public(testKey(1))), edwards{}) {
 		t.Error("its signature does not verify")
 	}
 	hb, ok := getHeartbeat(d)
@@ -57,27 +57,27 @@ func TestHeartbeatTravels(t *testing.T) {
 
 func TestWhoMaySign(t *testing.T) {
 	a, b := clusterOf("cloud-a"), clusterOf("cloud-b")
-	sealed := a.seal(testHeader(kindHeartbeat), nil, testKey(1))
+	sealed := a.seal(testHeader(kindHeartbeat), nil, testKey(1), edwards{})
 	d, err := a.take(sealed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.verify(d, oneKey(public(testKey(2)))) || a.verify(d, nil) {
+	if a.verify(d, oneKey(public(testKey(2))), edwards{}) || a.verify(d, nil, edwards{}) {
 		t.Error("verified by a foreign key or none")
 	}
-	if !a.verify(d, []ed25519.PublicKey{public(testKey(2)), nil, public(testKey(1))}) {
+	if !a.verify(d, []ed25519.PublicKey{public(testKey(2)), nil, public(testKey(1))}, edwards{}) {
 		t.Error("the second key of a rotation does not verify")
 	}
 	if _, err := b.take(sealed); !errors.Is(err, errCluster) {
 		t.Errorf("another cluster takes it: %v", err)
 	}
 	// The short hash in the datagram is for the eye; the signature covers all.
-	if b.verify(d, oneKey(public(testKey(1)))) {
+	if b.verify(d, oneKey(public(testKey(1))), edwards{}) {
 		t.Error("it verifies in another cluster")
 	}
 	// The same bytes signed without the separator are no datagram.
 	bare := append(bytes.Clone(d.signed), ed25519.Sign(testKey(1), d.signed)...)
-	if d, err := a.take(bare); err != nil || a.verify(d, oneKey(public(testKey(1)))) {
+	if d, err := a.take(bare); err != nil || a.verify(d, oneKey(public(testKey(1))), edwards{}) {
 		t.Errorf("a signature for another purpose verifies (%v)", err)
 	}
 }
@@ -86,17 +86,17 @@ func TestNoFlippedBitVerifies(t *testing.T) {
 	c := clusterOf("cloud-a")
 	h := testHeader(kindHeartbeat)
 	payload, _ := putHeartbeat(testHeartbeat, c.room(h))
-	sealed := c.seal(h, payload, testKey(1))
+	sealed := c.seal(h, payload, testKey(1), edwards{})
 	keys := oneKey(public(testKey(1)))
 	for i := range len(sealed) * 8 {
 		b := bytes.Clone(sealed)
 		b[i/8] ^= 1 << (i % 8)
-		if d, err := c.take(b); err == nil && c.verify(d, keys) {
+		if d, err := c.take(b); err == nil && c.verify(d, keys, edwards{}) {
 			t.Fatalf("bit %d flipped, and it verifies", i)
 		}
 	}
 	for i := range len(sealed) {
-		if d, err := c.take(sealed[:i]); err == nil && c.verify(d, keys) {
+		if d, err := c.take(sealed[:i]); err == nil && c.verify(d, keys, edwards{}) {
 			t.Fatalf("cut to %d bytes it verifies", i)
 		}
 	}
@@ -139,7 +139,7 @@ func TestGreatestDatagrams(t *testing.T) {
 	}
 	payload, omitted := putHeartbeat(hb, c.room(h))
 	h.kind = kindHeartbeat
-	b := c.seal(h, payload, testKey(1))
+	b := c.seal(h, payload, testKey(1), edwards{})
 	if len(b) > MaxDatagram || omitted == 0 {
 		t.Errorf("%d bytes, %d omitted", len(b), omitted)
 	}
@@ -161,10 +161,10 @@ func TestGreatestDatagrams(t *testing.T) {
 		o.Addresses = append(o.Addresses, Address{Network: "management", Addr: netip.MustParseAddr("2001:db8::1")})
 		o.Ports = append(o.Ports, 65535)
 	}
-	if n := len(c.seal(h, putOrder(1<<64-1, o), testKey(1))); n > MaxDatagram {
+	if n := len(c.seal(h, putOrder(1<<64-1, o), testKey(1), edwards{})); n > MaxDatagram {
 		t.Errorf("an order of %d bytes", n)
 	}
-	if n := len(c.seal(h, putAck(ack{Status: Status{Leader: id, Term: 1<<64 - 1, Roster: 1<<64 - 1}}), testKey(1))); n > MaxDatagram {
+	if n := len(c.seal(h, putAck(ack{Status: Status{Leader: id, Term: 1<<64 - 1, Roster: 1<<64 - 1}}), testKey(1), edwards{})); n > MaxDatagram {
 		t.Errorf("an ack of %d bytes", n)
 	}
 	var probes []detector.Probe
@@ -173,7 +173,7 @@ func TestGreatestDatagrams(t *testing.T) {
 	}
 	n := 0
 	for _, p := range putResults(1<<64-1, probes, time.Time{}, c.room(h)) {
-		if size := len(c.seal(h, p, testKey(1))); size > MaxDatagram {
+		if size := len(c.seal(h, p, testKey(1), edwards{})); size > MaxDatagram {
 			t.Errorf("a result of %d bytes", size)
 		}
 		_, results, ok := getResults(p)
@@ -239,7 +239,7 @@ func FuzzTake(f *testing.F) {
 	order := putOrder(42, Order{Host: "h", Addresses: []Address{{"management", netip.MustParseAddr("192.0.2.7")}}, Ports: []uint16{22}})
 	results := putResults(42, []detector.Probe{{Network: "n", Kind: detector.ProbeTCP, Answer: detector.Silent}}, time.Time{}, 1000)[0]
 	for k, p := range map[kind][]byte{kindHeartbeat: hb, kindAck: putAck(ack{leaving: true}), kindOrder: order, kindResult: results} {
-		f.Add(c.seal(testHeader(k), p, key))
+		f.Add(c.seal(testHeader(k), p, key, edwards{}))
 	}
 	f.Add([]byte("LB"))
 	f.Fuzz(func(t *testing.T, b []byte) {

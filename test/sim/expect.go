@@ -168,7 +168,20 @@ func (j *judge) end() {
 	j.others()
 	j.history()
 	j.timeline()
-	for _, text := range j.c.watch.unsettled() {
+	j.settled()
+}
+
+// settled looks for recoveries that neither end nor say why they wait.
+func (j *judge) settled() {
+	open := j.c.watch.unsettled()
+	for range 60 { // what is under way just now is given a minute
+		if len(open) == 0 {
+			return
+		}
+		time.Sleep(time.Second)
+		open = j.c.watch.unsettled()
+	}
+	for _, text := range open {
 		j.miss("%s", text)
 	}
 }

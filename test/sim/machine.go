@@ -63,7 +63,7 @@ func (m *machine) newBoot() error {
 }
 
 func (m *machine) seams(p *process) app.Seams {
-	return app.Seams{Clock: m.node.clock, Network: p, Prober: prober{m.cloud, m.node, p}}
+	return app.Seams{Clock: m.node.clock, Network: p, Signer: signer{}, Prober: prober{m.cloud, m.node, p}}
 }
 
 // startAgent starts the agent in the background, after a former one has ended.

@@ -60,6 +60,8 @@ type Expect struct {
 	Posts *int `yaml:"posts"`
 	// Timeline lists texts that must stand in it, in this order.
 	Timeline []string `yaml:"timeline"`
+	// OnlyInvariants expects nothing of all this.
+	OnlyInvariants bool `yaml:"only_invariants"`
 	// Never lists texts that must not.
 	Never []string `yaml:"never"`
 }

@@ -2,6 +2,8 @@
 
 package sim_test
 
+const schedules = 2
+
 // chosen: the race detector takes ten times as long, so a few scenarios that do
 // most things.
 func chosen(name string, _ int) bool {

@@ -362,7 +362,9 @@ func (w *watch) unsettled() []string {
 	var open []string
 	l.ctl.Locked(func(s *evacuate.State) {
 		for _, r := range s.Sorted() {
-			if (r.Status == evacuate.StatusOpen || r.Status == evacuate.StatusReturning) && r.Hold == nil {
+			// One that returns has ten minutes before it must say why it waits, and a
+			// migration a quarter of an hour: they are not waited for here.
+			if r.Status == evacuate.StatusOpen && r.Hold == nil && r.Terminal() {
 				open = append(open, fmt.Sprintf("recovery %s of %s is %s, and says not why it waits", r.ID, r.Host, r.Status))
 			}
 		}
