@@ -8,6 +8,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # How much runs at once: the lab shares two cores with what it measures.
 JOBS    ?= 2
 FUZZ    ?= 60s
+# How many random schedules `make sim` plays.
+SEEDS   ?= 150
 
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
@@ -45,8 +47,8 @@ demo: # a small cloud in this process: a host dies and is recovered
 	$(BUILD) -o bin/lifeboat ./cmd/lifeboat
 	bin/lifeboat demo
 
-sim: # every scenario; without the race detector, which `test` has
-	LIFEBOAT_SIM_ALL=1 $(GOTEST) -count=1 -timeout 30m ./test/sim
+sim: # every scenario, and random schedules; without the race detector, which `test` has
+	LIFEBOAT_SIM_ALL=1 LIFEBOAT_SIM_SEEDS=$(SEEDS) $(GOTEST) -count=1 -timeout 30m ./test/sim
 
 contract: # the adapters against the real thing; what is not given is skipped, and .ci/run counts that
 	$(GOTEST) -tags contract -count=1 -p 1 -timeout 20m ./test/contract/...

@@ -100,7 +100,16 @@ func (c *Core) contradicted(r *Recovery) bool {
 	if !ok {
 		return false
 	}
-	after := proof.At().Add(proofSlack)
+	if c.proven[r.ID].proof != proof.At() {
+		c.proven[r.ID] = proven{proof.At(), c.world.Now}
+	}
+	// The earlier of both: a clock that was stepped forward costs a second off, one
+	// that was stepped back must not hide a heartbeat.
+	after := proof.At()
+	if seen := c.proven[r.ID].seen; seen.Before(after) {
+		after = seen
+	}
+	after = after.Add(proofSlack)
 	heard := c.world.Heard[r.Host]
 	e := Entry{Kind: KindVoid, Recovery: r.ID}
 	switch {
@@ -119,6 +128,9 @@ func (c *Core) contradicted(r *Recovery) bool {
 	c.commit(e)
 	return true
 }
+
+// proven is a proof and when it was first seen.
+type proven struct{ proof, seen time.Time }
 
 // proofSlack is how much later than a proof a heartbeat must be heard to speak
 // against it: reports travel.

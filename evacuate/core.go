@@ -100,10 +100,13 @@ type Core struct {
 	flight map[flightKey]time.Time
 	seen   map[RecoveryID]*Observation
 	// again is the earliest time for the next attempt of a failed step.
-	again     map[flightKey]time.Time
-	healthy   map[nova.HostName]time.Time
-	rebooted  map[nova.HostName]time.Time
-	stormy    map[nova.HostName]time.Time // held at the gate storm since
+	again    map[flightKey]time.Time
+	healthy  map[nova.HostName]time.Time
+	rebooted map[nova.HostName]time.Time
+	stormy   map[nova.HostName]time.Time // held at the gate storm since
+	// proven is when this leader first saw the proof in force, on its own clock:
+	// the proof's own times may be another controller's, or of before a step.
+	proven    map[RecoveryID]proven
 	decisions map[nova.HostName]Decision
 
 	state *State
@@ -126,6 +129,7 @@ func (c *Core) reset(term uint64) {
 	c.healthy = map[nova.HostName]time.Time{}
 	c.rebooted = map[nova.HostName]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
+	c.proven = map[RecoveryID]proven{}
 }
 
 // Decisions gives what was last decided of each host.

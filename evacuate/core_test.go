@@ -55,6 +55,26 @@ func TestContradicted(t *testing.T) {
 	}
 }
 
+// TestContradictedByASteppedClock: the leader's clock is set back after the proof, or
+// a new leader's is behind: what it hears is of before the proof, by that clock.
+func TestContradictedByASteppedClock(t *testing.T) {
+	q := question6(t)
+	q.world.Now = proofOf("cmp1", "b1").Readings[1].Ended.Add(-10 * time.Minute)
+	q.world.Heard = map[nova.HostName]Heard{}
+	core := NewCore(q.policy)
+	core.Tick(q.state, *q.world)
+	q.world.Now = q.world.Now.Add(3 * time.Second)
+	q.world.Heard["cmp1"] = Heard{At: q.world.Now.Add(-time.Second), Boot: "b1"}
+	for _, e := range core.Tick(q.state, *q.world).Commit {
+		if err := q.state.Apply(9, 5, e.Clone()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := q.state.Recoveries["r1"].Proved(); ok {
+		t.Error("the proof holds although the host is heard")
+	}
+}
+
 // TestDropStartsAgain takes back actions whose entries were not committed: the
 // next tick begins them anew.
 func TestDropStartsAgain(t *testing.T) {

@@ -23,9 +23,11 @@ func (c *Controller) newEngine() *runner.Engine {
 // two API workers, four in turn are accepted sooner than twenty at a time.
 const postLanes = 4
 
-// permits asks the state at this instant, and for a power-off the ears too: a
-// chain sends off again after seconds, and by then the host may have come back
-// (rule 5). A host that switched itself on inside its recovery is the exception.
+// permits asks the state at this instant, and the ears too (rule 5). Before an off:
+// a chain sends it again after seconds, and by then the host may have come back; a
+// host that switched itself on inside its recovery is the exception. Before
+// force-down and evacuate: whoever is heard is not off, whatever its BMC says, and
+// the proof is about to be void.
 func (c *Controller) permits(a evacuate.Action) (err error) {
 	again := false
 	w := c.reach()
@@ -35,12 +37,13 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 			again = r.Refence
 		}
 	})
-	if err != nil || a.Step != evacuate.StepFence || again {
+	after := a.Step == evacuate.StepForceDown || a.Step == evacuate.StepEvacuate
+	if err != nil || !after && (a.Step != evacuate.StepFence || again) {
 		return err
 	}
 	// By the operator's matrix a host that is heard may be fenced, while it is
 	// judged so and no longer.
-	if v := c.observer.last()[a.Host]; v.State == detector.Isolated && v.Condemned() {
+	if v := c.observer.last()[a.Host]; !after && v.State == detector.Isolated && v.Condemned() {
 		return nil
 	}
 	var at time.Time

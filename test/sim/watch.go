@@ -252,6 +252,10 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
 	again := false
 	if r := v.current(); r != nil {
+		// By the operator's matrix a host that is heard may be condemned.
+		if verdict := r.ctl.Verdicts()[m.name]; verdict.State == detector.Isolated && verdict.Condemned() {
+			again = true
+		}
 		r.ctl.Locked(func(s *evacuate.State) {
 			if o := s.Open(m.name); o != nil {
 				again = o.Refence
@@ -269,7 +273,7 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 	recent := map[string]bool{}
 	for _, o := range w.offs {
 		if now-o.at <= w.cloud.policy.Storm.Window {
-			recent[o.host] = true
+			recent[w.event(o.host)] = true
 		}
 	}
 	w.mu.Unlock()
@@ -282,6 +286,15 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 	if limit := w.limit(); len(recent) > limit {
 		w.broken("never beyond the limit: %d hosts fenced within %s (%v), %d allowed", len(recent), w.cloud.policy.Storm.Window, slices.Sorted(maps.Keys(recent)), limit)
 	}
+}
+
+// event is what a fenced host counts as: where racks may fall as a whole, one rack is
+// one event.
+func (w *watch) event(host string) string {
+	if d, ok := w.cloud.policy.Storm.Domains["domain"]; ok && d.Recover {
+		return w.cloud.byName[host].domain
+	}
+	return host
 }
 
 // limit is the blast radius that the policy allows.

@@ -1,0 +1,22 @@
+package sim_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/lifeboat-ha/lifeboat/test/sim"
+)
+
+// TestFile plays the file that LIFEBOAT_SIM_FILE names, under profiler or race
+// detector where `lifeboat sim` would not do.
+func TestFile(t *testing.T) {
+	file := os.Getenv("LIFEBOAT_SIM_FILE")
+	if file == "" {
+		t.Skip("LIFEBOAT_SIM_FILE is not given")
+	}
+	s, err := sim.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, play(t, s, 1))
+}
