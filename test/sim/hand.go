@@ -1,0 +1,102 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+)
+
+// slack is how long before an act its last check may have been made: the guard is
+// asked right before the write, and the way to a BMC takes a moment.
+const slack = 500 * time.Millisecond
+
+// acts holds that nobody acts in the minority or after being deposed.
+func (w *watch) acts(v *voter, what string) {
+	w.topology()
+	now := w.clock()
+	r := v.current()
+	if r == nil {
+		return
+	}
+	term, _ := r.ctl.Tenure()
+	w.mu.Lock()
+	since, parted := w.parted[v.id]
+	var newer tenure
+	for _, t := range w.tenures {
+		if t.term > term && now-t.at > slack {
+			newer = t
+		}
+	}
+	w.mu.Unlock()
+	if parted && now-since > slack {
+		w.broken("never an act in the minority: %s %s, and reaches no majority", v.id, what)
+	}
+	if newer.voter != "" {
+		w.broken("never an act by a deposed leader: %s %s in term %d, while %s leads in term %d", v.id, what, term, newer.voter, newer.term)
+	}
+}
+
+// evacuate is told of each POST that leaves for Nova.
+func (w *watch) evacuate(v *voter) { w.acts(v, "sends an evacuation") }
+
+// off is told of each power-off that leaves for a BMC.
+func (w *watch) off(v *voter, m, cuts *machine) {
+	w.acts(v, "switches "+string(m.name)+" off")
+	host, now := string(m.name), w.clock()
+	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
+	again := false
+	if r := v.current(); r != nil {
+		// By the operator's matrix a host that is heard may be condemned.
+		if verdict := r.ctl.Verdicts()[m.name]; verdict.State == detector.Isolated && verdict.Condemned() {
+			again = true
+		}
+		r.ctl.Locked(func(s *evacuate.State) {
+			if o := s.Open(m.name); o != nil {
+				again = o.Refence
+			}
+		})
+	}
+	w.mu.Lock()
+	hearing := 0
+	for _, at := range w.heard[string(cuts.name)] {
+		if now-at <= window {
+			hearing++
+		}
+	}
+	w.offs = append(w.offs, off{host, now})
+	recent := map[string]bool{}
+	for _, o := range w.offs {
+		if now-o.at <= w.cloud.policy.Storm.Window {
+			recent[w.event(o.host)] = true
+		}
+	}
+	w.mu.Unlock()
+	if w.cloud.note("off", "%s switches %s off", v.id, host); cuts != m {
+		w.cloud.note("off", "but its BMC is that of %s", cuts.name)
+	}
+	if hearing >= w.majority() && !again {
+		w.broken("never off while heard: %s switches %s off, whose heartbeats reach %d controllers", v.id, host, hearing)
+	}
+	if limit := w.limit(); len(recent) > limit {
+		w.broken("never beyond the limit: %d hosts fenced within %s (%v), %d allowed", len(recent), w.cloud.policy.Storm.Window, slices.Sorted(maps.Keys(recent)), limit)
+	}
+}
+
+// event is what a fenced host counts as: where racks may fall as a whole, one rack is
+// one event.
+func (w *watch) event(host string) string {
+	if d, ok := w.cloud.policy.Storm.Domains["domain"]; ok && d.Recover {
+		return w.cloud.byName[host].domain
+	}
+	return host
+}
+
+// limit is the blast radius that the policy allows.
+func (w *watch) limit() int {
+	p := evacuate.DefaultPolicy()
+	p.StormCount, p.StormPercent = w.cloud.policy.Storm.Count, w.cloud.policy.Storm.Percent
+	return p.StormLimit(len(w.cloud.hosts))
+}
