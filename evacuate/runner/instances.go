@@ -83,10 +83,12 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 		o.Definite = true
 		return err
 	}
-	if r.Lanes != nil {
-		r.Lanes <- struct{}{}
-		defer func() { <-r.Lanes }()
+	leave, err := r.lane(ctx, dl)
+	if err != nil {
+		o.Definite = true
+		return err
 	}
+	defer leave()
 	if err := r.guard(a, dl)(ctx); err != nil {
 		o.Definite = true // nothing was sent
 		return err
@@ -102,6 +104,25 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 		return fmt.Errorf("evacuate %s: %w", a.Server, err)
 	}
 	return nil
+}
+
+// lane waits for its turn on the wire, but no longer than the step lasts.
+func (r *Runner) lane(ctx context.Context, dl Deadline) (leave func(), err error) {
+	if r.Lanes == nil {
+		return func() {}, nil
+	}
+	left, ok := dl.Left()
+	if !ok {
+		return nil, fmt.Errorf("%w: the step's deadline has passed or the clocks jumped", errDeposed)
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	select {
+	case r.Lanes <- struct{}{}:
+		return func() { <-r.Lanes }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no POST was free to be sent within the step: %w", ctx.Err())
+	}
 }
 
 func (r *Runner) evacuations(ctx context.Context, host nova.HostName) ([]nova.Migration, error) {
@@ -224,20 +245,26 @@ func (r *Runner) verify(ctx context.Context, a evacuate.Action, dl Deadline, o *
 		case s.VMState == nova.VMError:
 			wrong++
 		case s.VMState == nova.VMActive && slices.Contains(a.Stopped, id):
-			if err := r.guard(a, dl)(ctx); err != nil {
+			if err := r.stop(ctx, a, dl, id); err != nil {
 				return err
-			}
-			sctx, cancel := bounded(ctx, dl, writeTimeout)
-			_, err := r.Servers.Stop(sctx, id)
-			cancel()
-			if err != nil {
-				return fmt.Errorf("stop %s, which was stopped before: %w", id, err)
 			}
 		}
 	}
 	o.Detail = fmt.Sprintf("%d servers read back elsewhere", len(seen.Moved))
 	if wrong > 0 {
 		o.Detail += fmt.Sprintf(", %d of them in state error", wrong)
+	}
+	return nil
+}
+
+func (r *Runner) stop(ctx context.Context, a evacuate.Action, dl Deadline, id nova.ServerID) error {
+	if err := r.guard(a, dl)(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := bounded(ctx, dl, writeTimeout)
+	defer cancel()
+	if _, err := r.Servers.Stop(ctx, id); err != nil {
+		return fmt.Errorf("stop %s, which was stopped before: %w", id, err)
 	}
 	return nil
 }

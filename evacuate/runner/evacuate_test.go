@@ -1,0 +1,337 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
+	"github.com/lifeboat-ha/lifeboat/nova/novatest"
+)
+
+func faultOn(match string, after bool, times int) novatest.Fault {
+	return novatest.Fault{Match: match, After: after, Times: times, Reset: true}
+}
+
+const post = `{"evacuate":{}}`
+
+// What each answer to the one POST tells the ledger.
+func TestEvacuateAnswers(t *testing.T) {
+	type want struct {
+		ok, definite bool
+		cause        nova.Fault
+		accepted     bool // by Nova, whoever knows it
+		requestID    bool
+	}
+	for _, c := range []struct {
+		name  string
+		fault *novatest.Fault
+		set   func(*stage, *evacuate.Action)
+		want  want
+	}{
+		{"accepted", nil, nil, want{ok: true, accepted: true, requestID: true}},
+		{"deleted meanwhile", nil, func(s *stage, a *evacuate.Action) { s.cloud.Delete(a.Server) }, want{definite: true, cause: nova.FaultNotFound, requestID: true}},
+		{"the host is up", nil, func(s *stage, _ *evacuate.Action) {
+			s.set("cmp1", nova.ServiceUpdate{ForcedDown: no()})
+			s.cloud.PowerOn("cmp1")
+			time.Sleep(20 * time.Second)
+		}, want{definite: true, cause: nova.FaultRefused, requestID: true}},
+		{"forbidden", nil, func(s *stage, _ *evacuate.Action) { s.cloud.SetPolicy(novatest.Policy{Forbid: true}) }, want{definite: true, cause: nova.FaultRefused, requestID: true}},
+		{"conflict", &novatest.Fault{Status: http.StatusConflict}, nil, want{definite: true, cause: nova.FaultConflict}},
+		{"503 of a proxy", &novatest.Fault{Status: http.StatusServiceUnavailable}, nil, want{cause: nova.FaultUnknown}},
+		{"504 of a proxy, Nova took it", &novatest.Fault{Status: http.StatusGatewayTimeout, After: true}, nil, want{cause: nova.FaultUnknown, accepted: true}},
+		{"500", &novatest.Fault{Status: http.StatusInternalServerError}, nil, want{cause: nova.FaultUnknown}},
+		{"reset before", &novatest.Fault{Reset: true}, nil, want{cause: nova.FaultUnknown}},
+		{"reset after Nova took it", &novatest.Fault{Reset: true, After: true}, nil, want{cause: nova.FaultUnknown, accepted: true}},
+		{"no answer", &novatest.Fault{Hang: true}, nil, want{cause: nova.FaultTimeout}},
+		{"no answer after Nova took it", &novatest.Fault{Hang: true, After: true}, nil, want{cause: nova.FaultTimeout, accepted: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				s.evacuable()
+				a := s.action(evacuate.StepEvacuate, s.promised(0))
+				if c.set != nil {
+					c.set(s, &a)
+				}
+				if c.fault != nil {
+					c.fault.Match = post
+					s.cloud.Inject(*c.fault)
+				}
+				began := time.Now()
+				o := s.do(a)
+				got := want{o.OK, o.Definite, nova.Fault(o.Cause), len(s.cloud.Migrations(a.Server)) > 0, o.RequestID != ""}
+				if got != c.want {
+					t.Errorf("got %+v, want %+v: %s", got, c.want, o.Detail)
+				}
+				if n := s.cloud.EvacuatePosts(a.Server); n > 1 {
+					t.Errorf("%d POSTs", n)
+				}
+				if took := time.Since(began); took > a.Deadline {
+					t.Errorf("took %s of a step of %s", took, a.Deadline)
+				}
+			})
+		})
+	}
+}
+
+// The call is cut to what is left of the step when it is sent, not begun.
+func TestEvacuateIsCutToTheStep(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.evacuable()
+		s.cloud.Inject(novatest.Fault{Match: post, Hang: true})
+		s.quorum.during = func(context.Context) error { time.Sleep(1500 * time.Millisecond); return nil }
+		began := time.Now()
+		o := s.do(s.action(evacuate.StepEvacuate, s.promised(0), func(a *evacuate.Action) { a.Deadline = 4 * time.Second }))
+		if took := time.Since(began); took > 4*time.Second || o.Definite {
+			t.Errorf("took %s, definite %t", took, o.Definite)
+		}
+	})
+}
+
+// Lanes bound the POSTs on the wire; who waits for one is asked by the guard
+// afterwards, and gives up with the process.
+func TestLanes(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.evacuable()
+		s.runner.Lanes = make(chan struct{}, 1)
+		s.cloud.Inject(novatest.Fault{Match: post, Delay: 5 * time.Second})
+		ctx, cancel := context.WithCancel(s.Context())
+		out := make(chan evacuate.Outcome, 3)
+		var wg sync.WaitGroup
+		for i := range 3 {
+			a := s.action(evacuate.StepEvacuate, s.promised(i), func(a *evacuate.Action) { a.Deadline = 8 * time.Second })
+			wg.Go(func() { out <- s.runner.Do(ctx, a) })
+		}
+		time.Sleep(7 * time.Second) // one has its answer, one is on the wire, one waits
+		synctest.Wait()
+		if n := len(out); n != 1 || s.posts() != 2 {
+			t.Errorf("%d answers, %d POSTs", n, s.posts())
+		}
+		cancel()
+		wg.Wait()
+		close(out)
+		definite := 0
+		for o := range out {
+			if o.Definite {
+				definite++
+			}
+		}
+		if definite != 1 || s.posts() != 2 {
+			t.Errorf("%d definite, %d POSTs", definite, s.posts())
+		}
+	})
+	onStage(t, func(s *stage) { // the lane is taken for longer than the step lasts
+		s.evacuable()
+		s.runner.Lanes = make(chan struct{}, 1)
+		s.runner.Lanes <- struct{}{}
+		began := time.Now()
+		o := s.do(s.action(evacuate.StepEvacuate, s.promised(0), func(a *evacuate.Action) { a.Deadline = 3 * time.Second }))
+		if took := time.Since(began); !o.Definite || s.posts() != 0 || took > 3*time.Second {
+			t.Errorf("definite %t, %d POSTs after %s", o.Definite, s.posts(), took)
+		}
+	})
+}
+
+func (s *stage) posts() (n int) {
+	for _, id := range s.servers {
+		n += s.cloud.EvacuatePosts(id)
+	}
+	return n
+}
+
+// flicker drops servers from the first lists, as a cell that drops out does.
+type flicker struct {
+	port
+	mu    sync.Mutex
+	lists [][]nova.Server // then the true one
+	asked int
+}
+
+func (f *flicker) Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error) {
+	all, err := f.port.Servers(ctx, host)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	if f.asked <= len(f.lists) {
+		return f.lists[f.asked-1], err
+	}
+	return all, err
+}
+
+func TestListAgrees(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		cut   []int // how many servers the first lists show
+		asked int
+		ok    bool
+		found int
+	}{
+		{"at once", nil, 2, true, 3},
+		{"one list is short", []int{2}, 3, true, 3},
+		{"every list differs from the last", []int{2, 1, 0, 2, 1, 0}, 6, false, 0},
+		{"empty and then whole", []int{0}, 3, true, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				s.evacuable()
+				f := &flicker{port: port{s, s.client}}
+				all, err := s.client.Servers(s.Context(), "cmp1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, n := range c.cut {
+					f.lists = append(f.lists, all[:n])
+				}
+				s.runner.Servers = f
+				o := s.do(s.action(evacuate.StepList, s.proven))
+				if o.OK != c.ok || len(o.Servers) != c.found || f.asked != c.asked {
+					t.Errorf("ok %t, %d servers in %d lists: %s", o.OK, len(o.Servers), f.asked, o.Detail)
+				}
+			})
+		})
+	}
+	onStage(t, func(s *stage) { // it came on again by a button
+		s.evacuable()
+		a := s.action(evacuate.StepList, s.proven)
+		s.bmc.machine.Power(true)
+		if o := s.do(a); o.OK || !strings.Contains(o.Detail, "reads on again") {
+			t.Errorf("%t %s", o.OK, o.Detail)
+		}
+	})
+	onStage(t, func(s *stage) { // a BMC that is silent by now does not undo the proof
+		s.evacuable()
+		a := s.action(evacuate.StepList, s.proven)
+		s.bmc.silent = true
+		if o := s.do(a); !o.OK {
+			t.Errorf("%s", o.Detail)
+		}
+	})
+}
+
+func TestObserve(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.evacuable()
+		s.do(s.action(evacuate.StepEvacuate, s.promised(0)))
+		s.cloud.Delete(s.servers[2])
+		look := func(source bool) *evacuate.Observation {
+			t.Helper()
+			o := s.do(s.action(evacuate.StepObserve, func(a *evacuate.Action) { a.Servers, a.Source = s.servers, source }))
+			if !o.OK || o.Seen == nil {
+				t.Fatalf("%+v", o)
+			}
+			return o.Seen
+		}
+		seen := look(true)
+		if len(seen.Rows) != 1 || len(seen.Source) != 2 || len(seen.Moved) != 0 || !seen.Gone[s.servers[2]] {
+			t.Errorf("under way: %+v", seen)
+		}
+		time.Sleep(20 * time.Second)
+		seen = look(true)
+		if m := seen.Moved[s.servers[0]]; len(seen.Source) != 1 || m.Host == "cmp1" || m.VMState != nova.VMActive {
+			t.Errorf("moved: %+v", seen)
+		}
+		if seen = look(false); len(seen.Source) != 0 || len(seen.Moved) != 1 {
+			t.Errorf("without the source's list: %+v", seen)
+		}
+		s.cloud.Inject(novatest.Fault{Match: "/servers/" + string(s.servers[0]), Status: 503})
+		o := s.do(s.action(evacuate.StepObserve, func(a *evacuate.Action) { a.Servers = s.servers }))
+		if o.OK || o.Seen != nil {
+			t.Errorf("half a look was taken for a whole one: %+v", o.Seen)
+		}
+	})
+}
+
+// The two quiet reads of rule 3 see rows, tasks and the action log.
+func TestResolve(t *testing.T) {
+	resolve := func(s *stage, since time.Time) evacuate.Outcome {
+		return s.do(s.action(evacuate.StepResolve, func(a *evacuate.Action) { a.Server, a.Since = s.servers[0], since }))
+	}
+	onStage(t, func(s *stage) {
+		s.evacuable()
+		o := resolve(s, time.Now())
+		if !o.OK || o.Actions != 0 || len(o.Seen.Rows) != 0 || len(o.Servers) != 1 {
+			t.Errorf("nothing was sent: %+v", o)
+		}
+		intent := time.Now()
+		s.do(s.action(evacuate.StepEvacuate, s.promised(0)))
+		if o = resolve(s, intent); !o.OK || o.Actions != 1 || len(o.Seen.Rows) != 1 {
+			t.Errorf("sent: %d actions, %d rows", o.Actions, len(o.Seen.Rows))
+		}
+		if o = resolve(s, time.Now().Add(10*time.Second)); o.Actions != 0 {
+			t.Errorf("an action of a former attempt is counted: %d", o.Actions)
+		}
+	})
+	onStage(t, func(s *stage) {
+		s.evacuable()
+		s.cloud.SetTask(s.servers[0], "powering-off")
+		if o := resolve(s, time.Now()); len(o.Servers) != 1 || o.Servers[0].TaskState != "powering-off" {
+			t.Errorf("its task is not told: %+v", o.Servers)
+		}
+		s.cloud.Inject(novatest.Fault{Match: "os-instance-actions", Status: 503})
+		if o := resolve(s, time.Now()); o.OK {
+			t.Error("a look without the action log is no look")
+		}
+	})
+}
+
+func TestVerifyStep(t *testing.T) {
+	moved := func(s *stage) {
+		s.evacuable()
+		for i := range s.servers {
+			s.do(s.action(evacuate.StepEvacuate, s.promised(i)))
+		}
+		time.Sleep(30 * time.Second)
+		s.before = len(s.writes()) + s.before
+	}
+	verify := func(s *stage, stopped ...nova.ServerID) evacuate.Outcome {
+		return s.do(s.action(evacuate.StepVerify, func(a *evacuate.Action) { a.Servers, a.Stopped = s.servers, stopped }))
+	}
+	onStage(t, func(s *stage) {
+		moved(s)
+		if o := verify(s); !o.OK || !strings.Contains(o.Detail, "3 servers") || len(s.writes()) != 0 {
+			t.Errorf("%t %s %q", o.OK, o.Detail, s.writes())
+		}
+		if o := verify(s, s.servers[1]); !o.OK || len(s.writes()) != 1 || !strings.Contains(s.writes()[0], "os-stop") {
+			t.Errorf("%t %s %q", o.OK, o.Detail, s.writes())
+		}
+	})
+	onStage(t, func(s *stage) { // a stop is a write like any other
+		moved(s)
+		s.quorum.set(func(q *quorum) { q.err = errors.New("no quorum") })
+		if o := verify(s, s.servers[1]); o.OK || len(s.writes()) != 0 {
+			t.Errorf("stopped without a quorum: %q", s.writes())
+		}
+	})
+	onStage(t, func(s *stage) { // never moved
+		if o := verify(s); o.OK || !strings.Contains(o.Detail, "is on cmp1 again") {
+			t.Errorf("%t %s", o.OK, o.Detail)
+		}
+	})
+}
+
+// A process that ends says what is known, and nothing is written any more.
+func TestDoAfterCancel(t *testing.T) {
+	for _, step := range irreversible {
+		t.Run(step.name, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				a := step.begin(s)
+				ctx, cancel := context.WithCancel(s.Context())
+				s.quorum.during = func(ctx context.Context) error { cancel(); return ctx.Err() }
+				if o := s.runner.Do(ctx, a); o.OK || len(s.writes()) != 0 {
+					t.Errorf("ok %t, written %q", o.OK, s.writes())
+				}
+			})
+		})
+	}
+	onStage(t, func(s *stage) {
+		if o := s.do(s.action("teleport")); o.OK || !strings.Contains(o.Detail, "no such step") {
+			t.Errorf("%+v", o)
+		}
+	})
+}
