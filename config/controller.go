@@ -138,6 +138,9 @@ type Policy struct {
 	QuietPeriod    time.Duration `yaml:"quiet_period"`
 	HealthyDelay   time.Duration `yaml:"healthy_delay"`
 	PowerOn        string        `yaml:"power_on"`
+	// IsolatedFor is how long a host that lives must have lost a network before
+	// the matrix may have it fenced.
+	IsolatedFor time.Duration `yaml:"isolated_for"`
 	// Matrix says what each combination of lost networks means: fence, repair,
 	// report or ignore. What is not given keeps its default.
 	Matrix map[string]string `yaml:"matrix,omitempty"`
@@ -264,7 +267,7 @@ func DefaultPolicy() Policy {
 		Concurrency: 2, InFlight: 10, PerDestination: 5,
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
-		PowerOn: PowerOnOperator, Aggregates: true, Protect: ProtectAll,
+		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
 		Flap: Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}
 }

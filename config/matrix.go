@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Words of policy.matrix. FenceRunningGuests is for the tenant network alone: who
@@ -29,6 +30,7 @@ func combination(key string) (ordered string, known bool) {
 
 // checkMatrix refuses what would fence hosts that live by accident.
 func (c *Controller) checkMatrix(d *decoder) {
+	d.between("policy.isolated_for", c.Policy.IsolatedFor, 10*time.Second, time.Hour)
 	for _, k := range slices.Sorted(maps.Keys(c.Policy.Matrix)) {
 		at, word := key("policy.matrix", k), c.Policy.Matrix[k]
 		ordered, known := combination(k)

@@ -74,6 +74,9 @@ func TestHangWithoutTheRing(t *testing.T) {
 func TestIsolatedFromTable(t *testing.T) {
 	tab := crowd()
 	asks(tab, "cmp3", NetworkStorage, Answered, 4)
+	for s := 0.0; s < 10; s++ { // it has been heard for a while
+		beats(tab, s, func(int, *Heartbeat) bool { return true })
+	}
 	lonely := func(i int, hb *Heartbeat) bool {
 		if i == 1 {
 			hb.Networks[1].Reached = 0
@@ -90,6 +93,9 @@ func TestIsolatedFromTable(t *testing.T) {
 	asks(tab, "cmp3", NetworkStorage, Silent, 11.5)
 	asks(tab, "cmp5", NetworkStorage, Silent, 11.5)
 	beats(tab, 12, lonely)
+	if n := tab.View("cmp1", Facts{}, at(12)).Networks[1]; n.AloneFor != time.Second {
+		t.Errorf("alone for %s since 11 s", n.AloneFor)
+	}
 	got := judge(tab, 12)
 	if got.State != Isolated || got.Reason != ReasonStorageGone || got.Means != MeansReport || got.Condemned() {
 		t.Fatalf("confirmed: %s (%s, %s: %s)", got.State, got.Reason, got.Means, got.Detail)
@@ -113,7 +119,7 @@ func TestMatrixMeans(t *testing.T) {
 		v.Probes = nil
 		for i := range v.Networks {
 			if slices.Contains(networks, v.Networks[i].Network) {
-				v.Networks[i].Reached = 0
+				v.Networks[i].Reached, v.Networks[i].AloneFor = 0, time.Minute
 				v.Probes = append(v.Probes, peer("cmp2", "rack2", v.Networks[i].Network, Silent), peer("cmp3", "rack3", v.Networks[i].Network, Silent))
 			}
 		}
@@ -154,6 +160,13 @@ func TestMatrixMeans(t *testing.T) {
 		})
 	}
 	p := DefaultPolicy()
+	p.Matrix = Matrix{"storage": MeansFence}
+	brief := well()
+	down(&brief, NetworkStorage)
+	brief.Networks[1].AloneFor = 59 * time.Second
+	if got := Judge(brief, p); got.State != Isolated || got.Condemned() {
+		t.Errorf("lost for less than a minute: %s, condemned %t", got.State, got.Condemned())
+	}
 	p.Matrix = Matrix{LostAll: MeansReport}
 	if got := Judge(hung(), p); got.State != Dead || got.Condemned() {
 		t.Errorf("silent to all, report: %s, condemned %t", got.State, got.Condemned())

@@ -41,7 +41,10 @@ func (j *judgement) means() Meaning {
 	guests := slices.DeleteFunc(slices.Clone(j.lost), func(n string) bool { return n == NetworkManagement })
 	switch heard := len(j.hearing) > 0; {
 	case heard && len(guests) > 0:
-		return j.p.Matrix.Of(Combination(guests...))
+		if m := j.p.Matrix.Of(Combination(guests...)); m != MeansFence || j.lasting(guests) {
+			return m
+		}
+		return MeansReport
 	case len(j.lost) == len(Networks) || j.p.Matrix.Of(Combination(j.lost...)) == MeansFence:
 		return MeansReport
 	}
@@ -105,6 +108,13 @@ func (j *judgement) hear() {
 	}
 	slices.Sort(j.hearing)
 	slices.Sort(j.unheard)
+}
+
+// lasting says that the networks are lost for long enough to be fenced for it.
+func (j *judgement) lasting(networks []string) bool {
+	return !slices.ContainsFunc(j.v.Networks, func(n NetworkSight) bool {
+		return slices.Contains(networks, n.Network) && n.AloneFor < j.p.IsolatedFor
+	})
 }
 
 func (j *judgement) majority() int { return j.v.Voters/2 + 1 }

@@ -61,6 +61,7 @@ func well() View {
 	v := hung()
 	v.Controllers = hearing(500*ms, 500*ms, 500*ms)
 	v.Votes, v.Probes, v.Power = nil, nil, nil
+	v.HeardFor = time.Hour
 	v.Networks = []NetworkSight{
 		{Reach: Reach{Network: NetworkManagement, Asked: 3, Reached: 3, Age: time.Second}, Others: 9, OthersUp: 9},
 		{Reach: Reach{Network: NetworkStorage, Asked: 3, Reached: 3, Age: time.Second}, Others: 9, OthersUp: 9},
@@ -200,6 +201,7 @@ func networkRows() []row {
 			v.Networks[1].Reached, v.Networks[0].Reached = 3, 0
 			v.Probes = []ProbeSight{peer("cmp2", "rack2", NetworkManagement, Silent), peer("cmp3", "rack3", NetworkManagement, Silent)}
 		}, Isolated, ReasonManagementGone},
+		{"just heard again: what was seen before is about that silence", alone(), func(v *View) { v.HeardFor = 900 * ms }, Healthy, ReasonHeartbeat},
 		{"its own word alone", alone(), func(v *View) { v.Probes = nil }, Healthy, ReasonNetworkUnconfirmed},
 		{"one other confirms", alone(), func(v *View) { v.Probes = v.Probes[1:] }, Healthy, ReasonNetworkUnconfirmed},
 		{"the others' word alone", alone(), func(v *View) { v.Networks[1].Reached = 1 }, Healthy, ReasonHeartbeat},

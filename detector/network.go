@@ -32,6 +32,8 @@ type NetworkSight struct {
 	// Others have a fresh sight of this network, OthersUp of them reach somebody.
 	Others   int `json:"others"`
 	OthersUp int `json:"others_up"`
+	// AloneFor is for how long it has said that it reaches nobody.
+	AloneFor time.Duration `json:"alone_for,omitempty"`
 }
 
 // NetworkWord is what is known of one network of a host.
@@ -82,7 +84,7 @@ func (j *judgement) network(name string) (s NetworkState, known bool) {
 	for _, n := range j.v.Networks {
 		if n.Network == name {
 			known, own = true, n
-			sight = n.Asked > 0 && n.Age <= j.p.NetworkFresh
+			sight = n.Asked > 0 && n.Age <= min(j.p.NetworkFresh, j.v.HeardFor)
 		}
 	}
 	var silent, answered []Observer
@@ -94,7 +96,7 @@ func (j *judgement) network(name string) (s NetworkState, known bool) {
 		switch fresh := p.Age <= j.p.ProbeFresh && (p.Age < j.silent || len(j.hearing) > 0); {
 		case fresh && p.Answer == Answered:
 			answered = append(answered, p.Observer)
-		case fresh && p.Answer == Silent && p.Countable && p.Ill == "" && !slices.Contains(silent, p.Observer):
+		case fresh && p.Answer == Silent && p.Countable && p.Ill == "" && (len(j.hearing) == 0 || p.Age <= j.v.HeardFor) && !slices.Contains(silent, p.Observer):
 			silent = append(silent, p.Observer)
 		}
 	}

@@ -149,7 +149,11 @@ func (t *Table) networks(h *hostSeen, now time.Time) []NetworkSight {
 		}
 		r := n.Reach
 		r.Age = now.Sub(n.at)
-		all = append(all, NetworkSight{Reach: r, Others: sum.others, OthersUp: sum.up})
+		s := NetworkSight{Reach: r, Others: sum.others, OthersUp: sum.up}
+		if !n.alone.IsZero() {
+			s.AloneFor = now.Sub(n.alone)
+		}
+		all = append(all, s)
 	}
 	return all
 }

@@ -47,6 +47,7 @@ var (
 func randomView(d dice) View {
 	age := func() time.Duration { return pickOne(d, someAges...) }
 	v := View{Host: "cmp1", Domain: "rack1", Voters: 3, KnownBoot: pickOne(d, "b1", "b1", "b2", ""), LeavingFor: -1, Maintenance: d(10) == 0}
+	v.HeardFor = age()
 	if d(5) == 0 {
 		v.LeavingFor = age() * 20
 	}

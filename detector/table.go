@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -69,13 +70,16 @@ type hostSeen struct {
 	power    []PowerReading
 	service  *seenService
 	leaving  time.Time
+	last     time.Time // heard by anybody
+	since    time.Time // heard without a gap
 	sensors  map[string]string
 	networks map[string]reachSeen
 }
 
 type reachSeen struct {
 	Reach
-	at time.Time
+	at    time.Time
+	alone time.Time // since when it reaches nobody
 }
 
 type seenService struct {
@@ -149,12 +153,17 @@ func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
 		return // a datagram overtook this one
 	}
 	h := t.host(hb.Host)
+	before := h.networks
 	h.sensors, h.networks = hb.Sensors, nil
 	for _, n := range hb.Networks {
 		if h.networks == nil {
 			h.networks = make(map[string]reachSeen, len(hb.Networks))
 		}
-		h.networks[n.Network] = reachSeen{Reach: n, at: at.Add(-n.Age)}
+		seen := reachSeen{Reach: n, at: at.Add(-n.Age)}
+		if old := before[n.Network].alone; n.Reached == 0 {
+			seen.alone = cmp.Or(old, seen.at)
+		}
+		h.networks[n.Network] = seen
 	}
 	t.voters[Observer(hb.Host)] = voter{at: at, domain: h.domain, ring: hb.Ring}
 }
@@ -167,6 +176,12 @@ func (t *Table) hear(c Observer, of HeardOf, at time.Time) {
 	}
 	seen.hosts[of.Host] = heard{at: at, boot: of.Boot, start: of.Start, leaving: of.Leaving}
 	h := t.host(of.Host)
+	if at.Sub(h.last) > time.Duration(t.policy.Missed)*t.policy.Interval {
+		h.since = at
+	}
+	if at.After(h.last) {
+		h.last = at
+	}
 	switch {
 	case of.Leaving && h.leaving.IsZero():
 		h.leaving = at
@@ -285,6 +300,9 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	sums := t.sums(now)
 	known := f.Known - sums.leaving
 	v.Networks = t.networks(h, now)
+	if !h.since.IsZero() {
+		v.HeardFor = h.last.Sub(h.since)
+	}
 	for c, s := range t.controllers {
 		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), HeardAge: -1, Deaf: sums.deaf(c, host)}
 		if of, ok := s.hosts[host]; ok {

@@ -30,6 +30,9 @@ type Policy struct {
 	// RingSettles is how long a host must be silent before the ring's alive
 	// tells a cut path from an agent that was killed: a ring is as slow.
 	RingSettles time.Duration `json:"ring_settles"`
+	// IsolatedFor is how long a host that lives must have lost a network before
+	// the matrix may have it fenced: switches come back within a minute.
+	IsolatedFor time.Duration `json:"isolated_for"`
 	// Matrix is what the loss of networks means; nil is DefaultMatrix.
 	Matrix Matrix `json:"matrix,omitempty"`
 }
@@ -39,7 +42,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Interval: time.Second, Missed: 3, HoldDown: 5 * time.Second, Rounds: 3,
 		ProbeFresh: 6 * time.Second, Observers: 2, Domains: 2, LeaveExpires: 10 * time.Minute,
-		NetworkFresh: 15 * time.Second, RingSettles: 20 * time.Second,
+		NetworkFresh: 15 * time.Second, RingSettles: 20 * time.Second, IsolatedFor: time.Minute,
 	}
 }
 

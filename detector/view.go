@@ -16,11 +16,14 @@ type View struct {
 	Boot      string `json:"boot"`
 	KnownBoot string `json:"known_boot"`
 	// Voters is the number of controllers that there are.
-	Voters      int          `json:"voters"`
-	Controllers []Hearing    `json:"controllers"`
-	Votes       []Vote       `json:"votes"`
-	Probes      []ProbeSight `json:"probes"`
-	Power       []PowerSight `json:"power"` // newest first
+	Voters int `json:"voters"`
+	// HeardFor is for how long it has been heard without a gap: what was seen of
+	// its networks before that is about another silence.
+	HeardFor    time.Duration `json:"heard_for"`
+	Controllers []Hearing     `json:"controllers"`
+	Votes       []Vote        `json:"votes"`
+	Probes      []ProbeSight  `json:"probes"`
+	Power       []PowerSight  `json:"power"` // newest first
 	// Nova is nil when Nova has not been asked.
 	Nova *ServiceSight `json:"nova,omitempty"`
 	// Maintenance is an operator's word; LeavingFor is how long ago the host

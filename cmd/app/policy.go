@@ -37,6 +37,7 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 func judgeOf(p config.Policy) detector.Policy {
 	out := detector.DefaultPolicy()
 	out.Interval, out.Missed, out.HoldDown = p.HeartbeatInterval, p.Missed, p.HoldDown
+	out.IsolatedFor = p.IsolatedFor
 	out.Matrix = detector.DefaultMatrix()
 	for combination, word := range p.Matrix {
 		if word == config.FenceRunningGuests {
