@@ -19,7 +19,7 @@ type View struct {
 	Voters int `json:"voters"`
 	// HeardFor is for how long it has been heard without a gap: what was seen of
 	// its networks before that is about another silence.
-	HeardFor    time.Duration `json:"heard_for"`
+	HeardFor    time.Duration `json:"heard_for,omitempty"`
 	Controllers []Hearing     `json:"controllers"`
 	Votes       []Vote        `json:"votes"`
 	Probes      []ProbeSight  `json:"probes"`
