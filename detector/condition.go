@@ -98,6 +98,40 @@ func Survey(v CloudView, p Policy) Cloud {
 	return c
 }
 
+// Settle is how long a condition of the network goes on holding after it was
+// last seen: hosts that come back are not heard in one instant, and the first
+// must not make a death of the second.
+const Settle = 15 * time.Second
+
+// settles says that a condition is of the kind that clears host by host.
+func (c Cloud) settles() bool {
+	switch c.Condition {
+	case SegmentFault, VIPSplit:
+		return true
+	case ControlPlaneFault:
+		return c.Reason != ReasonNovaSilent
+	default:
+		return false
+	}
+}
+
+// After gives the condition to go by, where last was seen so long ago.
+func (c Cloud) After(last Cloud, ago time.Duration) Cloud {
+	if c.Condition == SegmentFault && last.Condition == SegmentFault && ago >= 0 && ago < Settle {
+		// One of two racks that comes back is held until both have settled.
+		c.Domains = append(slices.Clone(c.Domains), last.Domains...)
+		slices.Sort(c.Domains)
+		c.Domains = slices.Compact(c.Domains)
+		return c
+	}
+	worse := slices.Index(Conditions[:], last.Condition) < slices.Index(Conditions[:], c.Condition)
+	if !last.settles() || !worse || ago < 0 || ago >= Settle {
+		return c
+	}
+	last.Detail += fmt.Sprintf(" (until %s ago; it settles for %s)", round(ago), Settle)
+	return last
+}
+
 // Holds says whether the condition forbids fencing this host. Where its own BMC
 // proves that it has no power, its domain's silence is explained.
 func (c Cloud) Holds(v Verdict) bool {

@@ -138,6 +138,42 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
+// TestCloudSettles keeps holding for a while: hosts come back one by one.
+func TestCloudSettles(t *testing.T) {
+	segment := Cloud{Condition: SegmentFault, Reason: ReasonDomainSilent, Domains: []Domain{"rack1"}}
+	tests := []struct {
+		name      string
+		now, last Cloud
+		ago       time.Duration
+		want      Condition
+	}{
+		{"a rack comes back", Cloud{Condition: Normal}, segment, 100 * ms, SegmentFault},
+		{"for the last time", Cloud{Condition: Normal}, segment, Settle - 1, SegmentFault},
+		{"it has settled", Cloud{Condition: Normal}, segment, Settle, Normal},
+		{"a storm is less", Cloud{Condition: Storm}, segment, time.Second, SegmentFault},
+		{"the control plane is more", Cloud{Condition: ControlPlaneFault}, segment, time.Second, ControlPlaneFault},
+		{"hosts are heard again", Cloud{Condition: Normal}, Cloud{Condition: ControlPlaneFault, Reason: ReasonFewHeard}, time.Second, ControlPlaneFault},
+		{"Nova answers again", Cloud{Condition: Normal}, Cloud{Condition: ControlPlaneFault, Reason: ReasonNovaSilent}, time.Second, Normal},
+		{"a storm is over", Cloud{Condition: Normal}, Cloud{Condition: Storm}, time.Second, Normal},
+		{"nothing before", Cloud{Condition: Normal}, Cloud{}, time.Second, Normal},
+	}
+	other := Cloud{Condition: SegmentFault, Domains: []Domain{"rack2"}}
+	if got := other.After(segment, time.Second); len(got.Domains) != 2 {
+		t.Errorf("one of two racks comes back: %v are held", got.Domains)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.now.After(tt.last, tt.ago)
+			if got.Condition != tt.want {
+				t.Errorf("%s, want %s", got.Condition, tt.want)
+			}
+			if silent := (Verdict{State: Dead, Reason: ReasonSilent, View: View{Domain: "rack1"}}); tt.want == SegmentFault && !got.Holds(silent) {
+				t.Error("a host of that domain may be fenced")
+			}
+		})
+	}
+}
+
 // TestCloudHolds says whom each condition keeps from being fenced, and whose BMC
 // may be asked meanwhile.
 func TestCloudHolds(t *testing.T) {

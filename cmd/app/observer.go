@@ -24,18 +24,25 @@ type observer struct {
 	verdicts map[nova.HostName]detector.Verdict
 	cloud    detector.Cloud
 	clouded  time.Time // since when it is in this condition
+	ailed    detector.Cloud
+	ailedAt  time.Time // when that was last seen
 }
 
-// noteCloud keeps the cloud's condition and gives the one before.
-func (o *observer) noteCloud(c detector.Cloud, now time.Time) detector.Condition {
+// noteCloud keeps the cloud's condition, which settles for a while after it has
+// cleared, and gives it with the one before.
+func (o *observer) noteCloud(c detector.Cloud, now time.Time) (settled detector.Cloud, former detector.Condition) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	fresh := c.After(o.ailed, now.Sub(o.ailedAt))
+	if fresh.Condition == c.Condition {
+		o.ailed, o.ailedAt = fresh, now
+	}
 	before := o.cloud.Condition
-	if before != c.Condition {
+	if before != fresh.Condition {
 		o.clouded = now
 	}
-	o.cloud = c
-	return before
+	o.cloud = fresh
+	return fresh, before
 }
 
 // sky gives the cloud's condition and since when it lasts.

@@ -65,7 +65,8 @@ func (c *Controller) survey(w evacuate.World, settled map[nova.HostName]bool) de
 		v.NovaAge = w.Now.Sub(w.Nova.At)
 	}
 	cloud := detector.Survey(v, c.observer.judge)
-	if before := c.observer.noteCloud(cloud, w.Now); w.Leader.Is && before != cloud.Condition {
+	cloud, before := c.observer.noteCloud(cloud, w.Now)
+	if w.Leader.Is && before != cloud.Condition {
 		level := slog.LevelWarn
 		if cloud.Condition == detector.Normal {
 			level = slog.LevelInfo
