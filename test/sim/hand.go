@@ -55,8 +55,7 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 		}
 		r.ctl.Locked(func(s *evacuate.State) {
 			if o := s.Open(m.name); o != nil {
-				// Being heard is no bar where the operator has isolated hosts fenced.
-				again = o.Refence || o.Verdict == detector.Isolated && w.fencesIsolated()
+				again = o.Refence
 			}
 		})
 	}
