@@ -55,7 +55,7 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 		}
 		r.ctl.Locked(func(s *evacuate.State) {
 			if o := s.Open(m.name); o != nil {
-				again = o.Refence
+				again = again || o.Refence
 			}
 		})
 	}
