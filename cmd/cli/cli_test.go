@@ -62,6 +62,15 @@ func newController() *controller {
 		Timeline:    []evacuate.Event{{At: start, By: "ctl1", Text: "Dead: silent to all"}, {At: start.Add(3 * time.Second), By: "ctl1", Text: "held at fence"}}}
 	s.Recoveries["r0"] = &evacuate.Recovery{ID: "r0", Host: "cmp1", Status: evacuate.StatusClosed, Outcome: evacuate.OutcomeReturned, Opened: start.Add(-time.Hour),
 		Timeline: []evacuate.Event{{At: start.Add(-time.Hour), By: "ctl1", Text: "Dead: once"}, {At: start.Add(time.Second), By: "ctl1", Text: "cmp1 is back in service"}}}
+	s.Mode, s.ModeBy, s.ModeAt, s.ModeReason = evacuate.ModeApprove, "ann", start, "first month"
+	s.AggregateModes = map[string]*evacuate.Setting{"gpu": {Mode: evacuate.ModeShadow, Mark: evacuate.Mark{By: "bob", Says: "root", At: start}}}
+	p := &evacuate.Proposal{ID: "p1", Host: "cmp2", Boot: "b2", Status: evacuate.PlanWaiting, Prepared: start, Expires: start.Add(15 * time.Minute), Storm: "storm1", Down: 3,
+		Why: "mode is approve: it asks", Verdict: detector.Dead, Detail: "silent to all", Evidence: []string{"last heard by: ctl1 9s ago"}, Methods: []string{"redfish", "ipmi"},
+		Instances: []evacuate.PlannedInstance{{ID: "s3", Name: "web", VMState: "active", Move: true}, {ID: "s4", Name: "db", VMState: "paused", Reason: "state paused"}},
+		Answers:   []evacuate.Answer{{Gate: evacuate.GateArmed, Reason: "mode is approve: it asks"}}}
+	s.Plans = []*evacuate.Proposal{p}
+	s.Shadow = []*evacuate.ShadowDecision{{ID: "s1", Host: "cmp1", At: start, Score: evacuate.ScoreWrong, Why: "heard again 14s later with the same boot id", Plan: p}, {ID: "s2", Host: "cmp2", At: start, Plan: p}}
+	s.Journal = []evacuate.Event{{At: start.Add(-time.Minute), By: "ann", Text: "mode of the cloud: approve"}}
 	return &controller{state: s, leader: "ctl1"}
 }
 
@@ -154,6 +163,7 @@ func TestGolden(t *testing.T) {
 	for name, args := range map[string]string{
 		"status": "status", "status-json": "status -o json", "hosts": "hosts", "hosts-json": "hosts -o json", "host": "host cmp1",
 		"explain": "explain cmp2", "recoveries": "recoveries", "recovery": "recovery r1", "events": "events", "events-json": "events -o json",
+		"plans": "plans", "plan": "plan p1", "shadow": "shadow", "modes": "mode",
 		"alerts": "alerts", "controllers": "controllers", "arm": "arm auto", "freeze-json": "freeze on -o json", "version": "version", "help": "",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -228,7 +228,14 @@ func (s *shell) past(ctx context.Context, cl *client) error {
 	if err := cl.get(ctx, "/v1/recoveries", &rs); err != nil {
 		return err
 	}
+	var journal []evacuate.Event
+	if err := cl.get(ctx, "/v1/journal", &journal); err != nil {
+		return err
+	}
 	hs := []api.Happening{}
+	for _, e := range journal {
+		hs = append(hs, api.Happening{At: e.At, Host: e.Host, By: e.By, Text: e.Text})
+	}
 	for _, r := range rs {
 		for _, e := range r.Timeline {
 			hs = append(hs, api.Happening{At: e.At, Host: r.Host, Recovery: r.ID, By: e.By, Text: e.Text})

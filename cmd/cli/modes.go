@@ -181,7 +181,7 @@ func (s *shell) shadow() *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Host, d.At.Local().Format(time.DateTime), verdict, would, d.Why)
 			}
-			fmt.Fprintf(w, "\t\tsum\tright %d, WRONG %d, unknown %d, pending %d\t\t\n", sh.Sum["right"], sh.Sum["wrong"], sh.Sum["unknown"], sh.Sum["pending"])
+			fmt.Fprintf(w, "right %d, WRONG %d, unknown %d, pending %d\n", sh.Sum["right"], sh.Sum["wrong"], sh.Sum["unknown"], sh.Sum["pending"])
 		})
 	})
 	c.AddCommand(score)

@@ -187,6 +187,7 @@ func (s *server) routes() http.Handler {
 		"/v1/plans":                read(s.plans),
 		"/v1/plans/{id}":           read(s.plan),
 		"/v1/shadow":               read(s.shadow),
+		"/v1/journal":              read(s.journal),
 		"/v1/modes":                read(s.modes),
 		"/v1/alerts":               read(s.alerts),
 		"/v1/events":               read(s.events),

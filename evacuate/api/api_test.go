@@ -293,13 +293,14 @@ func TestAsked(t *testing.T) {
 	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Boot: "b", Status: evacuate.PlanWaiting, Methods: []string{"ipmi"}, Why: "mode is approve"}}
 	f.state.Shadow = []*evacuate.ShadowDecision{{ID: "s1", Host: "cmp1", Score: evacuate.ScoreWrong, Why: "heard again"}, {ID: "s2", Host: "cmp2"}}
 	f.state.ShadowScores = map[evacuate.Score]int{evacuate.ScoreWrong: 1}
+	f.state.Journal = []evacuate.Event{{At: start, By: "ann", Text: "frozen"}}
 	f.state.Hosts["cmp1"].Mode = &evacuate.Setting{Mode: evacuate.ModeObserve, Mark: evacuate.Mark{By: "ann"}}
 	o := options(f)
 	o.Plan = func(h nova.HostName) (*evacuate.Proposal, bool) { return f.state.Plans[0], h == "cmp1" }
 	srv := serve(t, o)
 	for path, want := range map[string]string{
 		"/v1/plans": `"id": "p1"`, "/v1/plans/p1": `"why": "mode is approve"`, "/v1/hosts/cmp1/plan": `"host": "cmp1"`,
-		"/v1/shadow": `"wrong": 1`, "/v1/modes": `"mode": "observe"`,
+		"/v1/journal": `"text": "frozen"`, "/v1/shadow": `"wrong": 1`, "/v1/modes": `"mode": "observe"`,
 	} {
 		if a := ask(t, srv, "GET", path, readToken, ""); a.code != 200 || !strings.Contains(a.body, want) {
 			t.Errorf("%s: %d %s, want %s", path, a.code, a.body, want)

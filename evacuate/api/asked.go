@@ -42,6 +42,15 @@ func (s *server) modes(w http.ResponseWriter, _ *http.Request) {
 	reply(w, m)
 }
 
+// journal is what was done to the whole: modes, freezes, plans.
+func (s *server) journal(w http.ResponseWriter, _ *http.Request) {
+	events := s.o.Source.State().Journal
+	if events == nil {
+		events = []evacuate.Event{}
+	}
+	reply(w, events)
+}
+
 func (s *server) plans(w http.ResponseWriter, _ *http.Request) {
 	plans := s.o.Source.State().Plans
 	if plans == nil {
