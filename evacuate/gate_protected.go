@@ -57,9 +57,9 @@ func said(words map[string]string) (yes, ok bool, key string) {
 // Chooses says that not every instance is recovered.
 func (p Policy) Chooses() bool { return p.Protect != "" && p.Protect != ProtectAll }
 
-// Protected says whether a server is to be recovered, and who says so: the
-// server itself, its flavor, its image, its host's aggregates, the policy; the
-// nearest that says anything wins. What cannot be read is in doubt, and in doubt
+// Protected says whether a server is to be recovered, and who says so: itself,
+// what it was made from (size, then image), its host's aggregates, the policy;
+// the nearest that says anything wins. What cannot be read is in doubt, and in doubt
 // an instance is saved.
 func (p Policy) Protected(s nova.Server, aggregates []nova.Aggregate) (yes bool, why string) {
 	if !p.Chooses() {

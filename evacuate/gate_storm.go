@@ -120,7 +120,7 @@ func (r *Recovery) offAt() time.Time {
 const cliffLeast = 3
 
 // cliff is the mark of our own illness: hosts die one by one or by racks, while
-// a cut network falls silent at once.
+// a cut network falls silent at once. What its BMC reads off is explained.
 func (t *toll) cliff() string {
 	at, ok := t.fell(t.host)
 	if t.policy.CliffPercent <= 0 || t.domain.Name != "" || !ok {
@@ -141,16 +141,17 @@ func (t *toll) cliff() string {
 }
 
 // fell says when a host that is silent, or was when it was recovered, was last
-// heard. One that still answers on the network has fallen silent too.
+// heard, unless its BMC read off. One that still answers on the network has
+// fallen silent too.
 func (t *toll) fell(host nova.HostName) (time.Time, bool) {
 	for _, r := range t.state.Recoveries {
 		if r.Host == host && (r.Status == StatusOpen || recently(t.question, r)) {
-			return r.LastHeard, true
+			return r.LastHeard, r.Reason != detector.ReasonPowerOff
 		}
 	}
 	v, judged := t.world.Verdicts[host]
 	silent := v.State == detector.Dead || v.State == detector.Suspect || v.State == detector.Unmanageable || v.State == detector.Unknown
-	if !judged || !silent || v.Reason == detector.ReasonNeverHeard || v.Reason == detector.ReasonHeartbeatVeto || t.state.Hosts[host].Maintenance {
+	if !judged || !silent || v.Reason == detector.ReasonPowerOff || v.Reason == detector.ReasonNeverHeard || v.Reason == detector.ReasonHeartbeatVeto || t.state.Hosts[host].Maintenance {
 		return time.Time{}, false
 	}
 	return t.world.Now.Add(-v.Silent), true

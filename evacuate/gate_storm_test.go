@@ -105,11 +105,24 @@ var stormRows = []struct {
 		}
 	}, ""},
 	{"a cliff of hosts that answer on the network", 200, func(q *question) {
-		q.fall(0, 1, 8*time.Second, detector.ReasonPowerOff)
+		q.fall(0, 1, 8*time.Second, detector.ReasonSilent)
 		for i := 1; i < 13; i++ {
 			q.world.Verdicts[rackHost(i)] = detector.Verdict{State: detector.Unmanageable, At: t0, Silent: 9 * time.Second}
 		}
 	}, "hosts fell silent within"},
+	{"what reads off at once is explained", 200, func(q *question) {
+		for i := range 15 {
+			q.fall(10*i, 10*i+1, 8*time.Second, detector.ReasonPowerOff)
+		}
+		q.fall(0, 1, 8*time.Second, detector.ReasonSilent)
+	}, ""},
+	{"and the rest of it is not", 200, func(q *question) {
+		q.fall(0, 1, 8*time.Second, detector.ReasonSilent)
+		for i := 1; i < 12; i++ {
+			q.fall(10*i, 10*i+1, 8*time.Second, detector.ReasonSilent)
+		}
+		q.fall(190, 192, 8*time.Second, detector.ReasonPowerOff)
+	}, "12 of 200 hosts fell silent"},
 	{"two are no cliff", 30, func(q *question) { q.fall(0, 2, 8*time.Second, detector.ReasonSilent) }, ""},
 	{"three of 30 are one", 30, func(q *question) {
 		for i := range 3 {
@@ -213,9 +226,9 @@ func TestRack(t *testing.T) {
 					LastHeard: t0.Add(-time.Minute), Proof: &fence.Record{Commanded: t0.Add(-30 * time.Second)}}
 			}
 		}, ""},
-		{"power, by the cloud's limit", nil, func(q *question) { q.fall(0, 10, 8*time.Second, detector.ReasonPowerOff) }, "10 of 60 hosts fell silent"},
+		{"power, by the cloud's limit", nil, func(q *question) { q.fall(0, 10, 8*time.Second, detector.ReasonPowerOff) }, "10 hosts are dead"},
 		{"power, more than its limit", map[string]DomainLimit{"rack": {Max: 9, Recover: true}}, func(q *question) { q.fall(0, 10, 8*time.Second, detector.ReasonPowerOff) }, "10 hosts of rack r0"},
-		{"power, not to be recovered", map[string]DomainLimit{"rack": {Max: 10}}, func(q *question) { q.fall(0, 10, 8*time.Second, detector.ReasonPowerOff) }, "fell silent"},
+		{"power, not to be recovered", map[string]DomainLimit{"rack": {Max: 10}}, func(q *question) { q.fall(0, 10, 8*time.Second, detector.ReasonPowerOff) }, "10 hosts are dead"},
 		{"switch", recover20, func(q *question) { q.fall(0, 10, 8*time.Second, detector.ReasonSilent) }, "lost its network"},
 		{"switch, one is switched off too", recover20, func(q *question) {
 			q.fall(0, 10, 8*time.Second, detector.ReasonSilent)

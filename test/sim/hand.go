@@ -98,5 +98,11 @@ func (w *watch) event(host string) string {
 func (w *watch) limit() int {
 	p := evacuate.DefaultPolicy()
 	p.StormCount, p.StormPercent = w.cloud.policy.Storm.Count, w.cloud.policy.Storm.Percent
-	return p.StormLimit(len(w.cloud.hosts))
+	most := p.StormLimit(len(w.cloud.hosts))
+	for _, l := range w.cloud.policy.Storm.Domains {
+		if l.Recover { // one domain may fall beside the others
+			most = max(most, p.StormLimit(len(w.cloud.hosts))-1+l.Max)
+		}
+	}
+	return most
 }
