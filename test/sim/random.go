@@ -25,11 +25,14 @@ func Random(seed uint64) string {
 	b.WriteString("faults:\n")
 	n := 3 + d.IntN(6)
 	length := time.Duration(20+d.IntN(40)) * time.Second
+	if d.IntN(10) < 7 { // a death that Lifeboat has to act upon, before much else is ill
+		fmt.Fprintf(&b, "  - {at: %dms, do: %s %s}\n", 1000+d.IntN(6000), pickOne(d, "power-cut", "hang"), d.host(hosts))
+		n--
+	}
 	for range n {
 		do := d.fault(hosts)
-		if d.IntN(6) == 0 {
-			all := points()
-			fmt.Fprintf(&b, "  - {when: %q, do: %q}\n", all[d.IntN(len(all))], pickOne(d, "kill leader for 10s", "restart leader", "freeze leader for 8s", "stop leader for 10s", "isolate leader for 15s", "clock leader +3m"))
+		if d.IntN(4) == 0 {
+			fmt.Fprintf(&b, "  - {when: %q, do: %q}\n", d.point(), d.atPoint(hosts))
 		}
 		fmt.Fprintf(&b, "  - {at: %s, do: %q}\n", time.Duration(d.IntN(int(length/time.Second)*10))*time.Second/10, do)
 	}
@@ -45,6 +48,22 @@ type dice struct{ *rand.Rand }
 func (d *dice) one(of ...int) int { return of[d.IntN(len(of))] }
 
 func pickOne(d *dice, of ...string) string { return of[d.IntN(len(of))] }
+
+// point is mostly one that every recovery comes to.
+func (d *dice) point() string {
+	if d.IntN(3) > 0 {
+		return pickOne(d, "done:open", "intent:fence", "call:fence", "done:fence", "intent:force-down", "call:force-down", "call:list", "intent:evacuate", "call:evacuate", "call:observe", "done:evacuate")
+	}
+	all := points()
+	return all[d.IntN(len(all))]
+}
+
+// atPoint is what befalls the leader, or what it is about to use, just then.
+func (d *dice) atPoint(n int) string {
+	return pickOne(d, "kill leader for 10s", "restart leader", "freeze leader for 8s", "stop leader for 10s", "isolate leader for 15s",
+		"cut leader from followers for 12s", "clock leader +3m", "clock leader -3m", "nova loses-answers for 5s", "nova api-down for 8s", "nova broker-down for 20s",
+		"unhang hosts", "power-on hosts", "bmc hosts unreachable for 9s", "hang "+d.host(n)+" for 20s", "operator freeze on", "power-cut "+d.host(n))
+}
 
 // span is how long a fault lasts: often around what Lifeboat waits for.
 func (d *dice) span() string {
