@@ -35,18 +35,36 @@ func askStorm(q question) (Standing, string) {
 }
 
 func newToll(q question) *toll {
-	t := &toll{question: q}
-	for _, host := range q.state.HostNames() {
-		h := q.state.Hosts[host]
-		if !h.Maintenance && q.world.Verdicts[host].Reason != detector.ReasonNeverHeard {
-			t.known++
-		}
-		if host == q.host || counts(q, host) {
-			t.fallen = append(t.fallen, host)
-		}
+	all := q.world.fallen
+	if all == nil {
+		all = countFallen(q)
+	}
+	t := &toll{question: q, known: all.known, fallen: all.hosts}
+	if i, counted := slices.BinarySearch(all.hosts, q.host); !counted && q.state.Hosts[q.host] != nil {
+		t.fallen = slices.Insert(slices.Clone(all.hosts), i, q.host)
 	}
 	t.domain = t.own()
 	return t
+}
+
+// fallen are all hosts that count, by name.
+type fallen struct {
+	hosts []nova.HostName
+	known int
+}
+
+func countFallen(q question) *fallen {
+	f := &fallen{}
+	for _, host := range q.state.HostNames() {
+		h := q.state.Hosts[host]
+		if !h.Maintenance && q.world.Verdicts[host].Reason != detector.ReasonNeverHeard {
+			f.known++
+		}
+		if counts(q, host) {
+			f.hosts = append(f.hosts, host)
+		}
+	}
+	return f
 }
 
 func counts(q question, host nova.HostName) bool {

@@ -37,6 +37,10 @@ type World struct {
 	Frozen string
 	// Terms is the newest Raft term that each controller has acknowledged.
 	Terms map[string]uint64
+
+	// fallen is the toll but for the host in question, counted once a tick: every
+	// host asks for it. nil: count anew.
+	fallen *fallen
 }
 
 // Leadership is this controller's standing.
