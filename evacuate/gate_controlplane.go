@@ -20,6 +20,9 @@ func askControlPlane(q question) (Standing, string) {
 		return Held, fmt.Sprintf("Nova has not answered for %s%s", round(age), because(n.Err))
 	case net.Fresh < net.Voters/2+1:
 		return Held, fmt.Sprintf("only %d of %d controllers report", net.Fresh, net.Voters)
+	case net.Skew != "":
+		// The ledger's times are other controllers', or of before a step.
+		return Held, net.Skew
 	case net.Known == 0:
 		return Held, "no host was ever heard"
 	case 2*net.Heard < net.Known:

@@ -90,6 +90,7 @@ var holds = []spoilt{
 	{GateControlPlane, notMet, "Nova's answer of the future", func(q *question) { q.world.Nova.At = q.world.Now.Add(time.Second) }, "set back"},
 	{GateControlPlane, missing, "no host ever heard", func(q *question) { q.world.Network.Known, q.world.Network.Heard = 0, 0 }, "no host was ever heard"},
 	{GateControlPlane, notMet, "controllers silent", func(q *question) { q.world.Network.Fresh = 1 }, "1 of 3 controllers"},
+	{GateControlPlane, notMet, "a clock of its own", func(q *question) { q.world.Network.Skew = "the clock differs by 3m" }, "differs by 3m"},
 	{GateControlPlane, notMet, "most hosts unheard", func(q *question) { q.world.Network.Heard = 2 }, "2 of 6 hosts are heard"},
 	{GateControlPlane, notMet, "no conductor", func(q *question) { q.world.Nova.Conductors = 0 }, "0 conductors"},
 	{GateControlPlane, notMet, "no scheduler", func(q *question) { q.world.Nova.Schedulers = 0 }, "0 schedulers"},

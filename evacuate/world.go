@@ -81,6 +81,8 @@ type NetworkSight struct {
 	Fresh  int // controllers that report, this one included
 	Known  int // enrolled hosts
 	Heard  int // of these, heard within the last intervals
+	// Skew says that this controller's clock differs from most others'; "" is well.
+	Skew string
 }
 
 // KdumpSight is what all controllers have heard of dumps.

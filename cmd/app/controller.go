@@ -56,6 +56,7 @@ type Controller struct {
 	observer *observer
 	powers   *powers
 	cloud    *cloud
+	skews    *skews
 	channel  *peer.Channel
 	ledger   *ledger.Ledger
 	receiver *heartbeat.Receiver
@@ -102,6 +103,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	c.cloud = newCloud(cfg.Nova, c.policy.Chooses(), c.clock.Now, c.log)
 	c.cloud.options.Transport = seams.Nova
 	c.search = newInvestigator(c)
+	c.skews = newSkews(c.clock.Now)
 	return c, nil
 }
 
@@ -219,6 +221,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(time.Second, c.search.witnesses)
 	c.stop.every(time.Second, c.search.preflight)
 	c.stop.every(time.Second, c.keep)
+	c.stop.every(time.Second, c.mindClock)
 	c.stop.every(3*time.Second, c.lookAtNova)
 	c.stop.every(15*time.Second, c.listServers)
 	c.stop.every(3*time.Second, c.lookAtAggregates)

@@ -82,6 +82,8 @@ type peerReport struct {
 	detector.Report
 	Term uint64              `json:"term"`
 	Info evacuate.Controller `json:"info"`
+	// Wall is its wall clock as it sends.
+	Wall time.Time `json:"wall,omitzero"`
 	// Dumps are the crashed kernels that it hears.
 	Dumps map[nova.HostName]dumpAge `json:"dumps,omitempty"`
 }

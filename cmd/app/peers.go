@@ -63,6 +63,7 @@ func (c *Controller) takeReport(w http.ResponseWriter, r *http.Request) {
 	}
 	rep.Probes = slices.DeleteFunc(rep.Probes, func(p detector.AgedProbe) bool { return string(p.Observer) != id })
 	c.observer.merge(rep)
+	c.skews.tell(id, rep.Wall)
 	c.dumps.merge(rep.Controller, rep.Dumps, c.clock.Now())
 	reply(w, struct{}{})
 }
@@ -82,7 +83,7 @@ func (c *Controller) report(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	body, err := json.Marshal(peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Dumps: c.dumps.ages(now)})
+	body, err := json.Marshal(peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now)})
 	if err != nil {
 		return
 	}

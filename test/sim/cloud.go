@@ -73,6 +73,7 @@ type Cloud struct {
 	watch   *watch
 	zero    atomic.Int64 // the scenario's zero, after the network's origin
 	work    sync.WaitGroup
+	closing atomic.Bool
 
 	mu     sync.Mutex
 	armed  []*armed
@@ -347,6 +348,7 @@ func (c *Cloud) fatal(v *voter, r *voterRun, err error) {
 
 // Close ends everything, and lets the last timers of the ring run out.
 func (c *Cloud) Close() {
+	c.closing.Store(true) // nothing is started any more
 	c.watch.end()
 	c.disarm()
 	c.cancel()

@@ -69,7 +69,7 @@ func (m *machine) seams(p *process) app.Seams {
 // startAgent starts the agent in the background, after a former one has ended.
 func (m *machine) startAgent() {
 	m.mu.Lock()
-	if m.run != nil || !m.power.On() {
+	if m.run != nil || !m.power.On() || m.cloud.closing.Load() {
 		m.mu.Unlock()
 		return
 	}

@@ -67,6 +67,11 @@ func (v *voter) start() error {
 	}
 	r.ctl = ctl
 	v.mu.Lock()
+	if v.cloud.closing.Load() {
+		v.mu.Unlock()
+		p.kill()
+		return nil
+	}
 	v.run, v.last = r, r
 	v.mu.Unlock()
 	if err := ctl.Start(context.Background()); err != nil {
