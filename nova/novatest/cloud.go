@@ -41,6 +41,9 @@ type Options struct {
 	TokenLife time.Duration
 	// ManualReports makes Heartbeat the only way a service reports.
 	ManualReports bool
+	// Reaches says whether a nova-compute reaches the message bus; nil: all do.
+	// It is asked under the cloud's lock.
+	Reaches func(nova.HostName) bool
 	// ResumeGuests is resume_guests_state_on_host_boot: guests start with
 	// their machine, before nova-compute has cleaned anything.
 	ResumeGuests bool

@@ -95,9 +95,20 @@ func (c *Cloud) settle() {
 }
 
 func (c *Cloud) report(h *host) {
-	if !c.opts.ManualReports && !c.brokerDown && h.alive() {
-		h.lastSeen = c.now()
+	if c.opts.ManualReports || !c.onBus(h) {
+		return
 	}
+	h.lastSeen = c.now()
+	inbox := h.inbox
+	h.inbox = nil
+	for _, rpc := range inbox {
+		rpc()
+	}
+}
+
+// onBus says that a nova-compute lives and has the message bus.
+func (c *Cloud) onBus(h *host) bool {
+	return h.alive() && !c.brokerDown && (c.opts.Reaches == nil || c.opts.Reaches(nova.HostName(h.name)))
 }
 
 // change runs f on a host and then looks for instances that run twice.
@@ -214,7 +225,7 @@ func (c *Cloud) rpc(h *host, work func()) (delivered bool) {
 	switch {
 	case c.brokerDown:
 		return false
-	case h.alive():
+	case c.onBus(h):
 		work()
 		return true
 	case h.hung:

@@ -101,7 +101,8 @@ func Open(ctx context.Context, s Setup, p config.Policy, seed uint64, dir string
 	c := &Cloud{setup: s, policy: p, dir: dir, logs: logs, net: newNetwork(seed), byName: map[string]*machine{}, lives: map[string][]nova.ServerID{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.watch = newWatch(c)
-	c.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true, ResumeGuests: s.ResumeGuests, Spawn: s.Rebuild})
+	c.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true, ResumeGuests: s.ResumeGuests, Spawn: s.Rebuild,
+		Reaches: func(host nova.HostName) bool { return c.byName[string(host)].onBus() }})
 	c.novaT = c.nova.Transport()
 	c.novaAt = c.net.add("nova", nil)
 	empty, err := c.pick(s.Empty)

@@ -247,6 +247,19 @@ func (m *machine) methods() []config.BMC {
 	return []config.BMC{one("bmc-")}
 }
 
+// onBus says that nova-compute reaches the message bus, which runs on the
+// controllers, and Nova behind it.
+func (m *machine) onBus() bool {
+	c, bus := m.cloud, false
+	c.net.locked(func() {
+		for _, v := range c.voters {
+			bus = bus || c.net.reaches(m.node, v.node, Management)
+		}
+		bus = bus && c.net.reaches(m.node, c.novaAt, Management)
+	})
+	return bus || len(c.voters) == 0
+}
+
 // compute starts nova-compute or ends it, for the next boots too.
 func (m *machine) compute(runs bool) {
 	m.mu.Lock()
