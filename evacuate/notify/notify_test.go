@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,15 @@ func (r *receiver) RoundTrip(q *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(strings.NewReader("")), Header: http.Header{"Location": {"http://elsewhere"}}}, nil
+}
+
+// rest lets virtual time pass and gives what was received by then.
+func (r *receiver) rest(d time.Duration) *receiver {
+	time.Sleep(d)
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &receiver{bodies: slices.Clone(r.bodies), heads: slices.Clone(r.heads), times: slices.Clone(r.times)}
 }
 
 type site struct {
@@ -100,7 +110,7 @@ func TestSignedOnce(t *testing.T) {
 		s.change(func(st *evacuate.State) { st.Plans = append(st.Plans, plan("p1", time.Now())) })
 		time.Sleep(time.Minute)
 		s.change(func(*evacuate.State) {})
-		time.Sleep(time.Minute)
+		r = r.rest(time.Minute)
 		if len(r.bodies) != 1 {
 			t.Fatalf("%d posts, want 1", len(r.bodies))
 		}
@@ -130,7 +140,7 @@ func TestRetries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			play(t, k.codes, func(s *site, r *receiver) {
 				s.change(func(st *evacuate.State) { st.Plans = append(st.Plans, plan("p1", time.Now())) })
-				time.Sleep(10 * time.Minute)
+				r = r.rest(10 * time.Minute)
 				if len(r.bodies) != k.posts {
 					t.Errorf("%d posts, want %d", len(r.bodies), k.posts)
 				}
@@ -147,12 +157,11 @@ func TestLeadership(t *testing.T) {
 		s.change(func(st *evacuate.State) { st.Plans = append(st.Plans, plan("p1", time.Now())) })
 		time.Sleep(10 * time.Minute)
 		s.change(func(st *evacuate.State) { st.Plans = append(st.Plans, plan("p2", time.Now())) })
-		time.Sleep(10 * time.Second)
-		if len(r.bodies) != 0 {
-			t.Fatalf("a follower sent %d", len(r.bodies))
+		if n := len(r.rest(10 * time.Second).bodies); n != 0 {
+			t.Fatalf("a follower sent %d", n)
 		}
 		s.change(func(*evacuate.State) { s.leads, s.since = true, time.Now() })
-		time.Sleep(10 * time.Second)
+		r = r.rest(10 * time.Second)
 		if len(r.bodies) != 1 || !strings.Contains(r.bodies[0], "plan/p2/waiting") {
 			t.Errorf("sent %v", r.bodies)
 		}
@@ -187,7 +196,7 @@ func TestReport(t *testing.T) {
 				Evacuations: []*evacuate.Evacuation{{Name: "a", State: evacuate.EvacDone, Ended: now.Add(20 * time.Second)}, {Name: "b", State: evacuate.EvacDone, Ended: now.Add(39 * time.Second)},
 					{Name: "c", State: evacuate.EvacSkipped, Reason: "its disk is local"}}}
 		})
-		time.Sleep(time.Minute)
+		r = r.rest(time.Minute)
 		if len(r.bodies) != 2 {
 			t.Fatalf("%d posts, want opened and recovered", len(r.bodies))
 		}
