@@ -2,11 +2,18 @@
 
 package sim_test
 
-import "os"
+import (
+	"os"
+	"testing"
+)
 
 const schedules = 12
 
-// chosen are the scenarios that every `go test` plays; `make sim` plays all.
-func chosen(_ string, hosts int) bool {
-	return hosts <= 60 || os.Getenv("LIFEBOAT_SIM_ALL") != ""
+// chosen are the scenarios that every `go test` plays: small ones, and one with
+// -short. `make sim` plays all.
+func chosen(name string, hosts int) bool {
+	if testing.Short() {
+		return name == "power-cut"
+	}
+	return hosts <= 12 || os.Getenv("LIFEBOAT_SIM_ALL") != ""
 }
