@@ -47,6 +47,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		s.freeze(e)
 	case KindDrain:
 		s.drain(e)
+	case KindRing:
+		return s.rotate(e)
 	case KindControllerJoin:
 		s.Controllers[e.Controller.ID] = e.Controller
 	case KindControllerLeave:
@@ -142,22 +144,6 @@ func (s *State) applyHost(e Entry) error {
 		return fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
 	return nil
-}
-
-func (s *State) seen(at time.Time, seen HostSeen) {
-	h := s.host(seen.Host)
-	if seen.Boot != "" {
-		if h.Boot != "" && h.Boot != seen.Boot && !h.Maintenance && s.Open(seen.Host) == nil {
-			s.upset(seen.Host, at, UpsetReboot)
-		}
-		h.Boot = seen.Boot
-	}
-	if seen.PoweredOn.After(h.PoweredOn) {
-		h.PoweredOn = seen.PoweredOn
-	}
-	if seen.Listed {
-		h.Instances = seen.Instances
-	}
 }
 
 // ofRecovery lists the kinds that change a recovery there is.

@@ -23,6 +23,7 @@ const (
 	KindClusterRestored Kind = "cluster.restored"
 	KindMode            Kind = "cluster.mode"
 	KindFreeze          Kind = "cluster.freeze"
+	KindRing            Kind = "cluster.ring"
 	KindDrain           Kind = "cluster.drain"
 	KindControllerJoin  Kind = "controller.join"
 	KindControllerLeave Kind = "controller.leave"
@@ -87,6 +88,7 @@ type Entry struct {
 	Hold        *Hold          `json:"hold,omitempty"`
 	Shield      *Shield        `json:"shield,omitempty"`
 	Return      *Return        `json:"return,omitempty"`
+	Ring        *RingStep      `json:"ring,omitempty"`
 	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
@@ -109,6 +111,8 @@ type HostSeen struct {
 	Instances []nova.ServerID `json:"instances,omitempty"`
 	// Listed says that Instances was read (an empty list is a list).
 	Listed bool `json:"listed,omitempty"`
+	// Ring is where its gossip listens.
+	Ring string `json:"ring,omitempty"`
 }
 
 // missing names what an entry of its kind cannot be without.
@@ -126,6 +130,7 @@ func (e Entry) missing() string {
 		KindStep:           {"record", e.Record != nil},
 		KindShield:         {"shield", e.Shield != nil},
 		KindReturn:         {"return", e.Return != nil},
+		KindRing:           {"ring", e.Ring != nil},
 		KindHostQuarantine: {"quarantine", e.Quarantine != nil},
 		KindPlan:           {"plan", e.Plan != nil},
 		KindPlanApprove:    {"plans", len(e.PlanIDs) > 0},

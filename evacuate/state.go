@@ -38,8 +38,12 @@ type State struct {
 	Drain        *Mark     `json:"drain,omitempty"`
 	// Journal is what was done to the whole: modes, freezes, plans.
 	Journal []Event `json:"journal,omitempty"`
-	// RingEpoch names the ring key in force, never the key itself.
-	RingEpoch int `json:"ring_epoch"`
+	// RingEpoch and RingPrint name the ring key in force, never the key itself;
+	// RingSerial counts the steps of all rotations.
+	RingEpoch  int           `json:"ring_epoch"`
+	RingPrint  string        `json:"ring_print,omitempty"`
+	RingSerial int           `json:"ring_serial,omitempty"`
+	Rotation   *RingRotation `json:"ring_rotation,omitempty"`
 
 	Controllers map[string]*Controller   `json:"controllers"`
 	Hosts       map[nova.HostName]*Host  `json:"hosts"`
@@ -73,6 +77,8 @@ type Host struct {
 	Keys     []HostKey     `json:"keys,omitempty"`
 	Boot     string        `json:"boot,omitempty"`
 	UUID     string        `json:"uuid,omitempty"`
+	// Ring is where its gossip was last seen to listen.
+	Ring string `json:"ring,omitempty"`
 
 	Mode *Setting `json:"mode,omitempty"` // nil: the cloud's or its aggregates'
 
@@ -198,4 +204,23 @@ func (s *State) host(name nova.HostName) *Host {
 		s.Hosts[name] = h
 	}
 	return h
+}
+
+func (s *State) seen(at time.Time, seen HostSeen) {
+	h := s.host(seen.Host)
+	if seen.Boot != "" {
+		if h.Boot != "" && h.Boot != seen.Boot && !h.Maintenance && s.Open(seen.Host) == nil {
+			s.upset(seen.Host, at, UpsetReboot)
+		}
+		h.Boot = seen.Boot
+	}
+	if seen.PoweredOn.After(h.PoweredOn) {
+		h.PoweredOn = seen.PoweredOn
+	}
+	if seen.Ring != "" {
+		h.Ring = seen.Ring
+	}
+	if seen.Listed {
+		h.Instances = seen.Instances
+	}
 }

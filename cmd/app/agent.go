@@ -38,14 +38,16 @@ type Agent struct {
 	start  string
 	boot   string
 
-	leaving atomic.Bool
-	compute atomic.Value // the last finding about nova-compute's process
-	mu      sync.Mutex
-	ident   *identity.Identity
-	roster  roster
-	ring    *gossip.Member
-	sender  *heartbeat.Sender
-	reach   *reach
+	leaving  atomic.Bool
+	versions map[string]uint64 // of each controller's roster, by heedRoster alone
+	compute  atomic.Value      // the last finding about nova-compute's process
+	mu       sync.Mutex
+	ident    *identity.Identity
+	roster   roster
+	ring     *gossip.Member
+	keys     *keyRing
+	sender   *heartbeat.Sender
+	reach    *reach
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -106,7 +108,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	}
 	a.stop.onStop("the ring", ring.Close)
 	a.mu.Lock()
-	a.ring = ring
+	a.ring, a.keys = ring, newKeyRing(ring.Keys(), a.ident.RingKey)
 	a.mu.Unlock()
 	if err := a.speak(ctx, a.start); err != nil {
 		return err
@@ -117,6 +119,8 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	}
 	a.stop.every(networksEvery, a.lookAround)
 	a.stop.every(rosterEvery, a.fetchRoster)
+	a.versions = map[string]uint64{}
+	a.stop.every(time.Second, a.heedRoster)
 	a.stop.every(time.Hour, a.renewKey)
 	a.log.Info("agent runs", "boot", a.boot, "start", a.start)
 	return nil
@@ -173,11 +177,19 @@ const sensorEvery = 5 * time.Second
 
 // sensors are the host's own findings.
 func (a *Agent) sensors() map[string]string {
-	word, ok := a.compute.Load().(string)
-	if !ok {
-		return nil
+	found := map[string]string{}
+	if word, ok := a.compute.Load().(string); ok {
+		found[a.cfg.Sensors.ComputeProcess] = word
 	}
-	return map[string]string{a.cfg.Sensors.ComputeProcess: word}
+	a.mu.Lock()
+	keys := a.keys
+	a.mu.Unlock()
+	if keys != nil {
+		if held, ok := keys.held(); ok {
+			found[sensorRingKey] = held.String()
+		}
+	}
+	return found
 }
 
 // rosterEvery is how often an agent asks whom it may talk to.
@@ -195,21 +207,6 @@ func (a *Agent) Stop(ctx context.Context) error {
 		_ = a.ring.Leave(actx)
 	}
 	return a.stop.stop()
-}
-
-func (a *Agent) ringPeers() []gossip.Peer {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var peers []gossip.Peer
-	for _, c := range a.roster.Controllers {
-		if addr, err := netip.ParseAddrPort(c.Ring); err == nil {
-			peers = append(peers, gossip.Peer{Name: gossip.ControllerName(c.ID), Addr: addr})
-		}
-	}
-	for _, h := range a.roster.Hosts {
-		peers = append(peers, gossip.Peer{Name: string(h)})
-	}
-	return peers
 }
 
 func (a *Agent) controllers() []heartbeat.Peer {
@@ -256,12 +253,12 @@ func (a *Agent) fetchRoster(ctx context.Context) {
 }
 
 func (a *Agent) adopt(r roster) {
-	key := r.RingKey
-	r.RingKey = nil
+	grant := r.Ring
+	r.Ring = nil
 	a.mu.Lock()
 	before, _ := json.Marshal(a.roster)
 	a.roster = r
-	sender, ring, ident := a.sender, a.ring, a.ident
+	sender := a.sender
 	a.mu.Unlock()
 	if now, err := json.Marshal(r); err == nil && !bytes.Equal(before, now) {
 		if err := writeFile(filepath.Join(a.cfg.DataDir, rosterFile), now); err != nil {
@@ -273,19 +270,35 @@ func (a *Agent) adopt(r roster) {
 			}
 		}
 	}
-	if len(key) > 0 && ring != nil && !bytes.Equal(key, ident.RingKey) {
-		if err := errors.Join(ring.Keys().Add(key), ring.Keys().Use(key)); err != nil {
-			a.log.Warn("new ring key not taken over", "reason", err)
-			return
-		}
-		a.mu.Lock()
-		next := *a.ident
-		next.RingKey = key
-		a.ident = &next
-		a.mu.Unlock()
-		if err := next.Save(a.cfg.DataDir); err != nil {
-			a.log.Warn("new ring key not saved", "reason", err)
-		}
+	if grant != nil {
+		a.takeKeys(*grant)
+	}
+}
+
+// takeKeys does what the controllers say of the ring's keys, and keeps the one in
+// force for the next start.
+func (a *Agent) takeKeys(g ringGrant) {
+	a.mu.Lock()
+	keys := a.keys
+	a.mu.Unlock()
+	if keys == nil {
+		return // not in the ring yet
+	}
+	key, changed, err := keys.take(g)
+	if err != nil {
+		a.log.Warn("ring key not taken over", "key", g.Use, "reason", err)
+	}
+	if !changed {
+		return
+	}
+	a.log.Info("the ring is encrypted with another key", "key", g.Use)
+	a.mu.Lock()
+	next := *a.ident
+	next.RingKey = key
+	a.ident = &next
+	a.mu.Unlock()
+	if err := next.Save(a.cfg.DataDir); err != nil {
+		a.log.Warn("new ring key not saved", "reason", err)
 	}
 }
 

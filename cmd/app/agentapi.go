@@ -35,18 +35,6 @@ type enrolAnswer struct {
 	Roster    roster `json:"roster"`
 }
 
-// roster is whom an agent may talk to and probe.
-type roster struct {
-	Controllers []evacuate.Controller `json:"controllers"`
-	Hosts       []nova.HostName       `json:"hosts"`
-	// Networks are those on which the asking host has an address, Peers whom it
-	// asks there whether they work.
-	Networks []string     `json:"networks,omitempty"`
-	Peers    []rosterPeer `json:"peers,omitempty"`
-	// RingKey is renewed with the roster, so that a rotation reaches everybody.
-	RingKey []byte `json:"ring_key,omitempty"`
-}
-
 type renewRequest struct {
 	Public []byte `json:"public"`
 	// Signature of Public by the new key proves that the host has it.
@@ -57,25 +45,6 @@ func (c *Controller) agentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+pathEnrol, c.enrol)
 	mux.HandleFunc("GET "+pathRoster, c.giveRoster)
 	mux.HandleFunc("POST "+pathRenew, c.renew)
-}
-
-// roster is for one host; "" is for nobody in particular.
-func (c *Controller) roster(host nova.HostName) roster {
-	var r roster
-	if host != "" {
-		r.Peers = c.peersOf(host)
-	}
-	for _, a := range c.addresses[host] {
-		r.Networks = append(r.Networks, a.Network)
-	}
-	c.machine.Locked(func(s *evacuate.State) {
-		for _, p := range s.Controllers {
-			r.Controllers = append(r.Controllers, *p)
-		}
-		r.Hosts = s.HostNames()
-	})
-	r.RingKey = c.ringKey
-	return r
 }
 
 // enrol takes a host in: its token is used up in the same entry that notes its
@@ -104,6 +73,10 @@ func (c *Controller) enrol(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "the controller cannot read its CA")
 		return
 	}
+	if _, ok := c.ringGrant(); !ok {
+		refuse(w, http.StatusServiceUnavailable, "this controller has not got the ring's key yet: try again in a few seconds")
+		return
+	}
 	err = c.applyAnywhere(r.Context(), evacuate.Entry{Kind: evacuate.KindHostEnrol, At: now, By: c.id, Host: q.Host, Word: q.Token,
 		Key: &evacuate.HostKey{ID: identity.KeyID(pub), Public: pub, Added: now}})
 	if err != nil {
@@ -111,7 +84,7 @@ func (c *Controller) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.log.Info("host enrolled", "host", q.Host, "key", identity.KeyID(pub))
-	reply(w, enrolAnswer{ClusterID: c.ledger.ClusterID(), RingKey: c.ringKey, CA: ca, Roster: c.roster(q.Host)})
+	reply(w, enrolAnswer{ClusterID: c.ledger.ClusterID(), RingKey: c.firstRingKey(), CA: ca, Roster: c.roster(q.Host)})
 }
 
 // soon waits for condition, at most within.

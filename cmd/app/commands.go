@@ -131,6 +131,10 @@ func (c *Controller) command(ctx context.Context, q api.Command) (string, error)
 		c.observer.with(func(t *detector.Table) { t.ForgetController(detector.Observer(q.Word)) })
 		e.Kind, e.Word = evacuate.KindControllerLeave, q.Word
 		return q.Word + " is removed; stop it for good", c.apply(ctx, e)
+	case api.VerbRingRotate:
+		return c.rotate(ctx, e)
+	case api.VerbRingForce, api.VerbRingAbandon:
+		return c.ringStep(ctx, e, q.Verb == api.VerbRingAbandon)
 	case api.VerbSnapshot:
 		b, err := c.ledger.Snapshot(ctx)
 		return base64.StdEncoding.EncodeToString(b), err

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +46,8 @@ type Controller struct {
 	killed atomic.Bool
 
 	key       ed25519.PrivateKey
-	ringKey   []byte
+	ringStore *ringStore
+	keyRing   *keyRing
 	addresses map[nova.HostName][]heartbeat.Address
 	racks     map[nova.HostName]string
 	ports     []uint16
@@ -143,7 +143,11 @@ func (c *Controller) keys() error {
 	if err != nil {
 		return fmt.Errorf("read the ring's key: %w", err)
 	}
-	c.ringKey, err = decodeRingKey(secret.Reveal())
+	first, err := decodeRingKey(secret.Reveal())
+	if err != nil {
+		return err
+	}
+	c.ringStore, err = openRingStore(filepath.Join(dir, ringKeysFile), first)
 	return err
 }
 
@@ -222,6 +226,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(time.Second, c.search.preflight)
 	c.stop.every(time.Second, c.keep)
 	c.stop.every(time.Second, c.mindClock)
+	c.stop.every(time.Second, c.turnKeys)
 	c.stop.every(3*time.Second, c.lookAtNova)
 	c.stop.every(15*time.Second, c.listServers)
 	c.stop.every(3*time.Second, c.lookAtAggregates)
@@ -234,7 +239,7 @@ func (c *Controller) sense(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
-	start := newStart()
+	start, first := newStart(), c.firstRingKey()
 	receiver, err := heartbeat.Listen(ctx, heartbeat.ReceiverOptions{ID: c.id, Key: c.key, Signer: c.seams.Signer, ClusterID: c.ledger.ClusterID(), Conn: conn,
 		Hosts: c.hostKeys, OnHeartbeat: c.observer.heartbeat, OnProbes: c.observer.probes, Status: c.status, Now: c.clock.Now, Log: c.log})
 	if err != nil {
@@ -247,7 +252,7 @@ func (c *Controller) sense(ctx context.Context) error {
 	if err := c.listenForDumps(); err != nil {
 		return err
 	}
-	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{c.ringKey},
+	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{first},
 		Label: c.ledger.ClusterID(), Profile: gossip.Profile(c.cfg.Ring.Profile), Known: c.ringPeers,
 		Meta:    gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},
 		Sockets: c.seams.ring(), Now: c.clock.Now, Boottime: c.boottime, Log: c.log})
@@ -261,19 +266,12 @@ func (c *Controller) sense(ctx context.Context) error {
 		}
 	})
 	c.mu.Lock()
-	c.ring = ring
+	c.ring, c.keyRing = ring, newKeyRing(ring.Keys(), first)
 	c.mu.Unlock()
 	return nil
 }
 
 func (c *Controller) boottime() time.Duration { return c.clock.Read().Boot }
-
-func (c *Controller) status() heartbeat.Status {
-	id, _, _ := c.ledger.Leader()
-	st := heartbeat.Status{Leader: id, Term: c.ledger.Term()}
-	c.machine.Locked(func(s *evacuate.State) { st.Roster = uint64(len(s.Hosts) + len(s.Controllers)) })
-	return st
-}
 
 func (c *Controller) hostKeys(host nova.HostName) (keys []ed25519.PublicKey, ok bool) {
 	now := c.clock.Now()
@@ -303,24 +301,6 @@ func (c *Controller) hostOfKey(pub ed25519.PublicKey) (host string, ok bool) {
 		}
 	})
 	return host, ok
-}
-
-func (c *Controller) ringPeers() []gossip.Peer {
-	var peers []gossip.Peer
-	c.machine.Locked(func(s *evacuate.State) {
-		for id, p := range s.Controllers {
-			addr, err := netip.ParseAddrPort(p.Ring)
-			if err == nil {
-				peers = append(peers, gossip.Peer{Name: gossip.ControllerName(id), Addr: addr})
-			}
-		}
-		for name, h := range s.Hosts {
-			if !h.Enrolled.IsZero() {
-				peers = append(peers, gossip.Peer{Name: string(name)})
-			}
-		}
-	})
-	return peers
 }
 
 func (c *Controller) ringView() detector.RingView {

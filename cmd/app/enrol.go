@@ -67,7 +67,7 @@ func (s Seams) Enrol(ctx context.Context, cfg *config.Agent, controller, token s
 		return err
 	}
 	r := ans.Roster
-	r.RingKey = nil
+	r.Ring = nil
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err

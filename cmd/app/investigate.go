@@ -340,6 +340,7 @@ func (c *Controller) toRemember() []evacuate.Entry {
 	infos[c.id] = c.info()
 	sights := c.powers.sights()
 	_, servers := c.cloud.seen()
+	rings := c.ringAddresses()
 	now := c.clock.Now()
 	var out []evacuate.Entry
 	var seen []evacuate.HostSeen
@@ -353,7 +354,12 @@ func (c *Controller) toRemember() []evacuate.Entry {
 			}
 		}
 		for _, h := range c.cfg.Hosts {
-			if x, changed := remember(s.Hosts[nova.HostName(h.Name)], nova.HostName(h.Name), sights, servers, now); changed {
+			name := nova.HostName(h.Name)
+			x, changed := remember(s.Hosts[name], name, sights, servers, now)
+			if at := rings[name]; at != "" && s.Hosts[name] != nil && s.Hosts[name].Ring != at {
+				x.Ring, changed = at, true
+			}
+			if changed {
 				seen = append(seen, x)
 			}
 		}

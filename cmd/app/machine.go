@@ -22,6 +22,9 @@ type machine struct {
 	copied *evacuate.State // of index copied.Index, never changed again
 	edits  uint64          // counts changes, for the copy
 	at     uint64
+
+	roster   uint64 // version of the roster after rosterAt changes
+	rosterAt uint64
 }
 
 func newMachine() *machine { return &machine{state: evacuate.NewState()} }
@@ -89,6 +92,19 @@ func (m *machine) Locked(f func(*evacuate.State)) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	f(m.state)
+}
+
+// RosterVersion is the state's, counted anew only after a change: every
+// acknowledgement of a heartbeat carries it.
+func (m *machine) RosterVersion() uint64 {
+	m.copyMu.Lock()
+	defer m.copyMu.Unlock()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.roster == 0 || m.rosterAt != m.edits {
+		m.roster, m.rosterAt = m.state.RosterVersion(), m.edits
+	}
+	return m.roster
 }
 
 // Copy gives a state that nobody changes, at most one copy a change.

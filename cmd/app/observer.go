@@ -19,6 +19,7 @@ type observer struct {
 	table *detector.Table
 	terms map[string]uint64
 	infos map[string]evacuate.Controller
+	keys  map[string]keysSeen // of the ring, by controller
 	judge detector.Policy
 	// verdicts are those of the last look.
 	verdicts map[nova.HostName]detector.Verdict
@@ -54,7 +55,7 @@ func (o *observer) sky() (detector.Cloud, time.Time) {
 
 func newObserver(id string, p detector.Policy, now func() time.Time) *observer {
 	return &observer{id: detector.Observer(id), now: now, judge: p, table: detector.NewTable(p),
-		terms: map[string]uint64{}, infos: map[string]evacuate.Controller{}}
+		terms: map[string]uint64{}, infos: map[string]evacuate.Controller{}, keys: map[string]keysSeen{}}
 }
 
 func (o *observer) with(f func(*detector.Table)) {
@@ -86,6 +87,21 @@ type peerReport struct {
 	Wall time.Time `json:"wall,omitzero"`
 	// Dumps are the crashed kernels that it hears.
 	Dumps map[nova.HostName]dumpAge `json:"dumps,omitempty"`
+	// Keys are those of the ring that it has; nil: it was not told yet.
+	Keys *keysHeld `json:"keys,omitempty"`
+}
+
+type keysSeen struct {
+	keysHeld
+	at time.Time
+}
+
+// keysOf is what another controller has said lately of its keys.
+func (o *observer) keysOf(id string, now time.Time) (keysHeld, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k, ok := o.keys[id]
+	return k.keysHeld, ok && now.Sub(k.at) <= ringFresh
 }
 
 // merge takes another controller's report.
@@ -96,6 +112,9 @@ func (o *observer) merge(r peerReport) {
 	o.table.Merge(r.Report, now)
 	o.terms[string(r.Controller)] = max(o.terms[string(r.Controller)], r.Term)
 	o.infos[string(r.Controller)] = r.Info
+	if r.Keys != nil {
+		o.keys[string(r.Controller)] = keysSeen{*r.Keys, now}
+	}
 }
 
 // judgement judges every host of the state.

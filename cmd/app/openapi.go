@@ -34,7 +34,7 @@ func (c *Controller) openAPI() error {
 	if c.notifier, err = c.newNotifier(); err != nil {
 		return err
 	}
-	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Registry: c.registry, Log: c.log, Now: c.clock.Now})
+	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, Registry: c.registry, Log: c.log, Now: c.clock.Now})
 	if err != nil {
 		return err
 	}

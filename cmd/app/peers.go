@@ -31,6 +31,8 @@ func (c *Controller) peerHandler() http.Handler {
 	only := peer.OnlyControllers
 	mux.Handle(ledger.HelloPath, only(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.ledger.HelloHandler().ServeHTTP(w, r) })))
 	mux.Handle("POST "+pathReport, only(http.HandlerFunc(c.takeReport)))
+	mux.Handle("POST "+pathRingKey, only(http.HandlerFunc(c.takeRingKey)))
+	mux.Handle("GET "+pathRingKey, only(http.HandlerFunc(c.giveRingKey)))
 	mux.Handle("POST "+pathProbe, only(http.HandlerFunc(c.answerProbe)))
 	mux.Handle("POST "+pathApply, only(http.HandlerFunc(c.takeEntry)))
 	mux.Handle(pathAPI+"/", only(http.StripPrefix(pathAPI, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.api.ServeHTTP(w, r) }))))
@@ -83,7 +85,11 @@ func (c *Controller) report(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	body, err := json.Marshal(peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now)})
+	full := peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now)}
+	if held, ok := c.keyRing.held(); ok {
+		full.Keys = &held
+	}
+	body, err := json.Marshal(full)
 	if err != nil {
 		return
 	}

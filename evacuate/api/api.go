@@ -110,6 +110,9 @@ const (
 	VerbControllerRemove = "controller-remove"
 	VerbSnapshot         = "snapshot"
 	VerbRestore          = "restore"
+	VerbRingRotate       = "ring-rotate"
+	VerbRingForce        = "ring-force"
+	VerbRingAbandon      = "ring-abandon"
 )
 
 // Errors that callers tell apart.
@@ -139,6 +142,8 @@ type Options struct {
 	Tokens  map[string]Principal // by token
 	// Plan says what would be done for a host if it were dead now; nil: not served.
 	Plan func(host nova.HostName) (*evacuate.Proposal, bool)
+	// Ring tells of the ring's key and its rotation; nil: not served.
+	Ring func() RingStatus
 	// MetricsNeedToken asks for the role read at /metrics; otherwise it is open.
 	MetricsNeedToken bool
 	Registry         *prometheus.Registry // an empty one if nil
@@ -189,6 +194,7 @@ func (s *server) routes() http.Handler {
 		"/v1/shadow":               read(s.shadow),
 		"/v1/journal":              read(s.journal),
 		"/v1/modes":                read(s.modes),
+		"/v1/ring":                 read(s.ring),
 		"/v1/alerts":               read(s.alerts),
 		"/v1/events":               read(s.events),
 	} {
