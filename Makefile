@@ -14,7 +14,7 @@ SEEDS   ?= 150
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo sim contract lab bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim mutants contract lab bench fuzz nightly packages clean
 
 all: build test
 
@@ -49,6 +49,9 @@ demo: # a small cloud in this process: a host dies and is recovered
 
 sim: # every scenario, and random schedules; without the race detector, which `test` has
 	LIFEBOAT_SIM_ALL=1 LIFEBOAT_SIM_SEEDS=$(SEEDS) $(GOTEST) -count=1 -timeout 30m ./test/sim
+
+mutants: # each safety rule switched off in turn: some test must notice (an hour)
+	$(GO) test -tags mutants -count=1 -timeout 5h -v ./test/mutants
 
 contract: # the adapters against the real thing; what is not given is skipped, and .ci/run counts that
 	$(GOTEST) -tags contract -count=1 -p 1 -timeout 20m ./test/contract/...
