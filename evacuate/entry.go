@@ -108,6 +108,7 @@ type HostSeen struct {
 	Host      nova.HostName   `json:"host"`
 	Boot      string          `json:"boot,omitempty"`
 	PoweredOn time.Time       `json:"powered_on,omitzero"`
+	ReadOff   time.Time       `json:"read_off,omitzero"`
 	Instances []nova.ServerID `json:"instances,omitempty"`
 	// Listed says that Instances was read (an empty list is a list).
 	Listed bool `json:"listed,omitempty"`

@@ -20,12 +20,12 @@ func askFenceable(q question) (Standing, string) {
 	case f.Refused != "":
 		return Held, f.Refused
 	}
-	on := f.PoweredOn
-	if h := q.state.Hosts[q.host]; h != nil && h.PoweredOn.After(on) {
-		on = h.PoweredOn
-	}
+	on, off := Powered(f, q.state.Hosts[q.host])
 	if on.IsZero() {
 		return Held, "its BMC has never read on while its agent was heard" + because(f.Last)
+	}
+	if off.After(on) {
+		return Held, "its BMC read off while its agent was heard: it lies, or belongs to another machine" + because(f.Last)
 	}
 	age := q.world.Now.Sub(on)
 	if age < -clockSlack {
@@ -35,6 +35,19 @@ func askFenceable(q question) (Standing, string) {
 		return Held, fmt.Sprintf("its BMC last read on with a living agent %s ago, %s is the limit%s", round(age), q.policy.Fenceable, because(f.Last))
 	}
 	return Met, strings.Join(f.Methods, ", then ")
+}
+
+// Powered is when a BMC last read on, and off, while its host's agent lived, as
+// this controller and those before it saw.
+func Powered(f Fencing, h *Host) (on, off time.Time) {
+	on, off = f.PoweredOn, f.ReadOff
+	if h != nil && h.PoweredOn.After(on) {
+		on = h.PoweredOn
+	}
+	if h != nil && h.ReadOff.After(off) {
+		off = h.ReadOff
+	}
+	return on, off
 }
 
 func askConcurrency(q question) (Standing, string) {

@@ -152,6 +152,9 @@ var holds = []spoilt{
 	{GateFenceable, notMet, "read on in the future", func(q *question) {
 		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, PoweredOn: q.world.Now.Add(time.Hour)}
 	}, "in the future"},
+	{GateFenceable, notMet, "read off since then while its agent was heard", func(q *question) {
+		q.state.Hosts["cmp1"] = &Host{Name: "cmp1", PoweredOn: q.world.Now.Add(-time.Hour), ReadOff: q.world.Now.Add(-time.Minute)}
+	}, "it lies, or belongs to another machine"},
 	{GateFenceable, notMet, "read on too long ago", func(q *question) {
 		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, PoweredOn: q.world.Now.Add(-25 * time.Hour)}
 	}, "25h0m0s ago"},

@@ -88,6 +88,9 @@ type Host struct {
 	// PoweredOn is when its BMC last read on while its agent was heard: the
 	// gate fenceable asks for one within a day.
 	PoweredOn time.Time `json:"powered_on,omitzero"`
+	// ReadOff is when its BMC last read off while its agent was heard: it lies,
+	// or belongs to another machine, until it reads on again.
+	ReadOff time.Time `json:"read_off,omitzero"`
 	// Fenced is when the last recovery's proof was given.
 	Fenced time.Time `json:"fenced,omitzero"`
 	// Upsets are what counts towards a quarantine.
@@ -216,6 +219,9 @@ func (s *State) seen(at time.Time, seen HostSeen) {
 	}
 	if seen.PoweredOn.After(h.PoweredOn) {
 		h.PoweredOn = seen.PoweredOn
+	}
+	if seen.ReadOff.After(h.ReadOff) {
+		h.ReadOff = seen.ReadOff
 	}
 	if seen.Ring != "" {
 		h.Ring = seen.Ring

@@ -98,6 +98,8 @@ type Fencing struct {
 	Refused string
 	// PoweredOn is when the BMC last read on while the agent was heard.
 	PoweredOn time.Time
+	// ReadOff is when the BMC last read off while the agent was heard.
+	ReadOff time.Time
 	Last      string // the last reading, for explain
 }
 

@@ -47,13 +47,14 @@ type powers struct {
 
 	mu     sync.Mutex
 	on     map[string]time.Time     // last on with a living agent
+	off    map[string]time.Time     // last off with a living agent
 	last   map[string]fence.Reading // last reading
 	auth   map[string]int           // refusals of our credentials in a row
 	silent map[string]time.Time     // not to be read for evidence before
 }
 
 func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.BMC, func() time.Time) (fence.Method, error)) (*powers, error) {
-	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, locks: map[string]turn{}, on: map[string]time.Time{},
+	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, locks: map[string]turn{}, on: map[string]time.Time{}, off: map[string]time.Time{},
 		last: map[string]fence.Reading{}, auth: map[string]int{}, silent: map[string]time.Time{}}
 	for _, h := range hosts {
 		c := fence.Chain{Clock: clk}
@@ -171,13 +172,20 @@ func (p *powers) sawOn(host string, at time.Time) {
 	p.on[host] = at
 }
 
+// sawOff notes that a BMC read off while its host's agent lived.
+func (p *powers) sawOff(host string, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.off[host] = at
+}
+
 // sights is what the gates may know of fencing.
 func (p *powers) sights() map[nova.HostName]evacuate.Fencing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := make(map[nova.HostName]evacuate.Fencing, len(p.chains))
 	for host, c := range p.chains {
-		f := evacuate.Fencing{PoweredOn: p.on[host]}
+		f := evacuate.Fencing{PoweredOn: p.on[host], ReadOff: p.off[host]}
 		for _, l := range c.Links {
 			f.Methods = append(f.Methods, l.Method.Name())
 		}

@@ -255,38 +255,6 @@ func (v *investigator) witnesses(ctx context.Context) {
 	}
 }
 
-// preflight reads the BMCs of hosts that live: a BMC that reads on now is one
-// that can be believed on the day it matters.
-func (v *investigator) preflight(ctx context.Context) {
-	if !v.c.leads() {
-		return
-	}
-	now := v.c.clock.Now()
-	for host, verdict := range v.c.observer.last() {
-		if verdict.State != detector.Healthy && verdict.State != detector.Degraded {
-			continue
-		}
-		if _, ok := v.c.powers.chains[string(host)]; !ok || !v.due(v.flight, host, now, preflightRetry) {
-			continue
-		}
-		v.c.stop.wg.Go(func() {
-			rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
-			defer cancel()
-			r, ok := v.c.powers.Peek(rctx, string(host))
-			if !ok || r.Power != fence.On {
-				return
-			}
-			// The host must have been heard since the reading began.
-			if h := v.c.observer.last()[host]; h.State == detector.Healthy || h.State == detector.Degraded {
-				v.c.powers.sawOn(string(host), v.c.clock.Now())
-				v.mu.Lock()
-				v.flight[host] = now.Add(preflightEvery)
-				v.mu.Unlock()
-			}
-		})
-	}
-}
-
 func postJSON(ctx context.Context, cl *http.Client, url string, body []byte, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -379,8 +347,13 @@ func remember(h *evacuate.Host, name nova.HostName, sights map[nova.HostName]eva
 		return x, true
 	}
 	changed := false
-	if on := sights[name].PoweredOn; on.Sub(h.PoweredOn) > rememberOn && now.Sub(on) < rememberOn {
+	stale := func(on time.Time) bool { return on.Sub(h.PoweredOn) > rememberOn || !h.PoweredOn.After(h.ReadOff) }
+	if on := sights[name].PoweredOn; on.After(h.PoweredOn) && stale(on) && now.Sub(on) < rememberOn {
 		x.PoweredOn, changed = on, true
+	}
+	// One reading of the contradiction in an hour is enough, unless it was good meanwhile.
+	if off := sights[name].ReadOff; off.After(h.ReadOff) && (h.PoweredOn.After(h.ReadOff) || off.Sub(h.ReadOff) > rememberOn) {
+		x.ReadOff, changed = off, true
 	}
 	if list, ok := servers[name]; ok {
 		if ids := serverIDs(list); !equalIDs(ids, h.Instances) {

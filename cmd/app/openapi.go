@@ -123,7 +123,7 @@ func (c *Controller) Alerts() []api.Alert {
 	}
 	for name, ok := range c.fenceable() {
 		if !ok {
-			out = append(out, api.Alert{Name: api.AlertNotFenceable, Host: name, Text: "its BMC was not seen to read on while its agent was heard, within a day"})
+			out = append(out, api.Alert{Name: api.AlertNotFenceable, Host: name, Text: "its BMC was not seen to read on while its agent was heard, within a day, or reads off"})
 		}
 	}
 	for _, r := range s.Sorted() {
@@ -146,11 +146,8 @@ func (c *Controller) fenceable() map[nova.HostName]bool {
 	now := c.clock.Now()
 	sights := c.powers.sights()
 	for name, h := range c.State().Hosts {
-		on := sights[name].PoweredOn
-		if h.PoweredOn.After(on) {
-			on = h.PoweredOn
-		}
-		out[name] = !on.IsZero() && now.Sub(on) < c.policy.Fenceable
+		on, off := evacuate.Powered(sights[name], h)
+		out[name] = !on.IsZero() && now.Sub(on) < c.policy.Fenceable && !off.After(on)
 	}
 	return out
 }

@@ -27,6 +27,7 @@ type Scenario struct {
 	Expect Expect        `yaml:"expect"`
 
 	orders []order
+	counts bool // posts is given
 }
 
 // Fault is something that is done at a time, or at a point of the leader's work.
@@ -57,7 +58,7 @@ type Expect struct {
 	// Services gives what Nova's services table says at the end, or a part of it.
 	Services map[string]string `yaml:"services"`
 	// Posts is how many evacuations Nova was asked for, taken or not.
-	Posts *int `yaml:"posts"`
+	Posts int `yaml:"posts"`
 	// Timeline lists texts that must stand in it, in this order.
 	Timeline []string `yaml:"timeline"`
 	// OnlyInvariants expects nothing of all this.
@@ -204,6 +205,7 @@ func (s *Scenario) checkExpect(d *config.Document, n names) {
 	for key, expr := range map[string]string{"fenced": e.Fenced, "recovered": e.Recovered, "returned": e.Returned, "open": e.Open} {
 		s.hosts(d, n, "expect."+key, expr)
 	}
+	s.counts = d.Given("expect.posts")
 	for w := range e.Servers {
 		if _, _, err := split(n, w); err != nil {
 			d.Fault("expect.servers", "%v", err)
