@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -89,12 +90,14 @@ func (c *cloud) look(ctx context.Context, see func(nova.HostName, nova.ServiceSt
 	if err != nil {
 		return c.failed(err)
 	}
+	// Side by side: a slow Nova is looked at in the time of the longest answer.
+	var control nova.Control
+	var controlErr error
+	var wait sync.WaitGroup
+	wait.Go(func() { control, controlErr = cl.ControlServices(ctx) })
 	services, apiNow, err := cl.Services(ctx)
-	if err != nil {
-		return c.failed(err)
-	}
-	control, err := cl.ControlServices(ctx)
-	if err != nil {
+	wait.Wait()
+	if err := cmp.Or(err, controlErr); err != nil {
 		return c.failed(err)
 	}
 	now := c.now()
