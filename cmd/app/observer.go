@@ -147,13 +147,18 @@ func (o *observer) last() map[nova.HostName]detector.Verdict {
 	return o.verdicts
 }
 
-// heard gives each host's last heartbeat.
-func (o *observer) heard(s *evacuate.State) map[nova.HostName]evacuate.Heard {
+// heard gives each host's last heartbeat. It is compared with what stands in the
+// ledger, in wall time: where the clock was set since, the earlier of what it
+// said then and of what it says now, so that no old heartbeat looks new.
+func (o *observer) heard(s *evacuate.State, now time.Time) map[nova.HostName]evacuate.Heard {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := make(map[nova.HostName]evacuate.Heard, len(s.Hosts))
 	for name := range s.Hosts {
 		if at, boot, start := o.table.LastHeard(name); !at.IsZero() {
+			if there := now.Round(0).Add(-now.Sub(at)); there.Before(at.Round(0)) {
+				at = there
+			}
 			out[name] = evacuate.Heard{At: at, Boot: boot, Start: start}
 		}
 	}

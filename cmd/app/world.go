@@ -38,7 +38,7 @@ func (c *Controller) World() evacuate.World {
 	var settled map[nova.HostName]bool
 	c.machine.Locked(func(s *evacuate.State) {
 		w.Verdicts = c.observer.judgement(s, voters)
-		w.Heard = c.observer.heard(s)
+		w.Heard = c.observer.heard(s, c.clock.Now())
 		settled = evacuate.Settled(s, c.policy, c.clock.Now())
 	})
 	w.Now = c.clock.Now()
