@@ -111,6 +111,9 @@ func askProtected(q question) (Standing, string) {
 		return Held, "Nova knows no nova-compute of this name"
 	}
 	servers, listed := q.world.Servers[q.host]
+	if why := q.stuckOnDisk(servers); why != "" {
+		return Held, why
+	}
 	if !q.policy.Chooses() {
 		n := len(servers)
 		if h := q.state.Hosts[q.host]; n == 0 && h != nil {
@@ -137,4 +140,19 @@ func askProtected(q question) (Standing, string) {
 		return Held, fmt.Sprintf("none of its %d instances is protected (policy.protect is %s): nothing to save", len(servers), q.policy.Protect)
 	}
 	return Met, fmt.Sprintf("%d of its %d instances are protected", n, len(servers))
+}
+
+// stuckOnDisk says that no instance of the host can be moved, for their disks are
+// on the host itself: to fence it would end them for nothing.
+func (q question) stuckOnDisk(servers []nova.Server) string {
+	storage, declared := q.world.Storage[q.host]
+	if len(servers) == 0 || !declared || storage == StorageShared {
+		return ""
+	}
+	for _, s := range servers {
+		if s.VolumeBooted {
+			return ""
+		}
+	}
+	return fmt.Sprintf("none of its %d instances boots from a volume, and the host's storage is declared %q: nothing that could be moved", len(servers), storage)
 }

@@ -113,6 +113,9 @@ var holds = []spoilt{
 		q.state.Recoveries["r0"] = &Recovery{ID: "r0", Host: "cmp2", Status: StatusClosed, Proof: proofOf("cmp2", "b1")}
 	}, "2 hosts are dead"},
 	{GateStorm, missing, "a host not judged", func(q *question) { delete(q.world.Verdicts, "cmp2") }, "2 hosts are dead"},
+	{GateProtected, notMet, "its disks are its own", func(q *question) {
+		q.world.Storage = map[nova.HostName]Storage{"cmp1": StorageLocal}
+	}, "nothing that could be moved"},
 	{GateProtected, notMet, "nothing on it", func(q *question) { q.world.Servers = nil }, "nothing to save"},
 	{GateProtected, missing, "unknown to Nova", func(q *question) { delete(q.world.Nova.Services, "cmp1") }, "knows no nova-compute"},
 	{GateProtected, notMet, "nothing protected", func(q *question) {
