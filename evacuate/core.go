@@ -36,6 +36,7 @@ type Action struct {
 	Server   nova.ServerID
 	Servers  []nova.ServerID // to look at one by one
 	Source   bool            // observe: list the host's servers too
+	Deep     bool            // observe: look at each of Servers, whatever its row says
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
 	OffSent  time.Time
@@ -99,6 +100,7 @@ type Core struct {
 	term   uint64
 	flight map[flightKey]time.Time
 	seen   map[RecoveryID]*Observation
+	deep   map[RecoveryID]time.Time // the last look at each followed server
 	// again is the earliest time for the next attempt of a failed step.
 	again    map[flightKey]time.Time
 	healthy  map[nova.HostName]time.Time
@@ -125,6 +127,7 @@ func (c *Core) reset(term uint64) {
 	c.term = term
 	c.flight = map[flightKey]time.Time{}
 	c.seen = map[RecoveryID]*Observation{}
+	c.deep = map[RecoveryID]time.Time{}
 	c.again = map[flightKey]time.Time{}
 	c.healthy = map[nova.HostName]time.Time{}
 	c.rebooted = map[nova.HostName]time.Time{}

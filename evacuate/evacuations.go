@@ -61,6 +61,7 @@ func (c *Core) follow(r *Recovery) {
 				a.Source = true
 			}
 		}
+		a.Deep = c.lookDeep(r)
 		c.start(r, a)
 	}
 	if obs == nil {
@@ -84,6 +85,19 @@ func (c *Core) follow(r *Recovery) {
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: changed, Text: describe(changed)})
 	}
 	c.troubles(r, obs)
+}
+
+// lookDeep says that it is time to look at every server that is followed for
+// long: one that was deleted meanwhile may leave its row open for ever.
+func (c *Core) lookDeep(r *Recovery) bool {
+	const every = 30 * time.Second
+	for _, e := range r.Evacuations {
+		if e.State == EvacFollowing && c.world.Now.Sub(e.Intent) > every && c.world.Now.Sub(c.deep[r.ID]) > every {
+			c.deep[r.ID] = c.world.Now
+			return true
+		}
+	}
+	return false
 }
 
 func describe(changed []*Evacuation) string {
@@ -207,15 +221,15 @@ func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	if m.Dest != "" {
 		n.Dest = m.Dest
 	}
+	if obs.Gone[e.Server] { // whatever its row says: it may stay open for ever
+		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		return &n
+	}
 	if ok && !m.Status.Terminal() {
 		if n.Row != e.Row || n.Dest != e.Dest {
 			return &n
 		}
 		return nil
-	}
-	if obs.Gone[e.Server] {
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
-		return &n
 	}
 	s, ok := obs.Moved[e.Server]
 	if !ok {

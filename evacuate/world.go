@@ -100,7 +100,7 @@ type Fencing struct {
 	PoweredOn time.Time
 	// ReadOff is when the BMC last read off while the agent was heard.
 	ReadOff time.Time
-	Last      string // the last reading, for explain
+	Last    string // the last reading, for explain
 }
 
 // Storage is where a host's instances keep their disks.

@@ -150,7 +150,7 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 	}
 	var look []nova.ServerID
 	for _, id := range a.Servers {
-		if _, still := seen.Source[id]; (a.Source && !still) || ended(seen.Rows, id) {
+		if _, still := seen.Source[id]; a.Deep || (a.Source && !still) || ended(seen.Rows, id) {
 			look = append(look, id)
 		}
 	}
