@@ -1,6 +1,7 @@
 package novatest
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -16,6 +17,7 @@ type Fault struct {
 	After bool
 
 	Delay  time.Duration // wait this long
+	Held   bool          // and go on even if the client has left meanwhile: a proxy
 	Status int           // answer this, as a proxy would: in HTML
 	Reset  bool          // cut the connection
 	Hang   bool          // never answer
@@ -42,6 +44,9 @@ func (c *Cloud) Heal() { c.set(func() { c.faults = nil }) }
 func (f *Fault) apply(c *Cloud, w http.ResponseWriter, r *http.Request, after bool) bool {
 	if f.After != after {
 		return true
+	}
+	if f.Held {
+		r = r.WithContext(context.WithoutCancel(r.Context()))
 	}
 	c.pause(r, f.Delay)
 	switch {

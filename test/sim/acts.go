@@ -278,6 +278,8 @@ func command(n names, words []string) (api.Command, error) {
 			if q.Verb == api.VerbArm {
 				q.Word = w
 			}
+		case w == "force":
+			q.Flag = true
 		case slices.Contains(n.hosts, w):
 			q.Host = nova.HostName(w)
 		case q.Word == "":

@@ -135,8 +135,8 @@ func (j *judge) held(h Held) {
 func (j *judge) end() {
 	e := j.s.Expect
 	rs, ok := j.recoveries()
-	if !ok {
-		j.miss("nobody leads at the end")
+	if ok == e.Leaderless {
+		j.miss("somebody leads at the end: %t", ok)
 	}
 	same := func(what, expr string, got []string) {
 		want := slices.Sorted(slices.Values(j.hosts(expr)))

@@ -101,7 +101,9 @@ var novaWords = map[string]func(c *Cloud, d time.Duration){
 	"late": func(c *Cloud, d time.Duration) {
 		c.nova.Inject(novatest.Fault{Match: evacuateBody, After: true, Delay: d})
 	},
-	"slow-posts":     func(c *Cloud, d time.Duration) { c.nova.Inject(novatest.Fault{Match: evacuateBody, Delay: d}) },
+	"slow-posts": func(c *Cloud, d time.Duration) {
+		c.nova.Inject(novatest.Fault{Match: evacuateBody, Delay: d, Held: true})
+	},
 	"loses-casts":    func(c *Cloud, _ time.Duration) { c.nova.LoseCasts(many) },
 	"fails-spawns":   func(c *Cloud, _ time.Duration) { c.nova.FailSpawns(many) },
 	"fails-claims":   func(c *Cloud, _ time.Duration) { c.nova.FailClaims(many) },

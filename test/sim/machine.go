@@ -30,6 +30,7 @@ type machine struct {
 
 	mu    sync.Mutex
 	boots int
+	epoch int       // one more with each power-off and crash
 	run   *agentRun // nil: none runs
 	stays bool      // no agent is started at boot
 	idle  bool      // nor nova-compute
@@ -142,6 +143,7 @@ func (m *machine) process() *process {
 // powered is what a change of power does, whoever made it.
 func (m *machine) powered(on bool) {
 	if !on {
+		m.down()
 		m.cloud.net.locked(func() { m.node.up = false })
 		m.endAgent()
 		m.cloud.nova.PowerOff(m.name)
@@ -152,15 +154,22 @@ func (m *machine) powered(on bool) {
 	m.boot(bootTakes)
 }
 
+// down ends every boot that is under way.
+func (m *machine) down() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch++
+}
+
 // boot brings kernel, agent and nova-compute up, unless power goes meanwhile.
 func (m *machine) boot(takes time.Duration) {
 	m.mu.Lock()
-	n := m.boots
+	n := m.epoch
 	m.mu.Unlock()
 	still := func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.power.On() && m.boots <= n+1
+		return m.power.On() && m.epoch == n
 	}
 	m.cloud.work.Go(func() {
 		time.Sleep(takes)
@@ -192,6 +201,7 @@ func (m *machine) reboot(takes time.Duration) {
 	if !m.power.On() {
 		return
 	}
+	m.down()
 	m.cloud.net.locked(func() { m.node.up = false })
 	m.endAgent()
 	m.cloud.nova.PowerOff(m.name)

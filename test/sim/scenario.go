@@ -57,6 +57,8 @@ type Expect struct {
 	Servers map[string]string `yaml:"servers"`
 	// Services gives what Nova's services table says at the end, or a part of it.
 	Services map[string]string `yaml:"services"`
+	// Leaderless says that nobody leads at the end.
+	Leaderless bool `yaml:"leaderless"`
 	// Posts is how many evacuations Nova was asked for, taken or not.
 	Posts int `yaml:"posts"`
 	// Timeline lists texts that must stand in it, in this order.
