@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
@@ -95,6 +96,17 @@ func (c *Controller) ringPeers() []gossip.Peer {
 		}
 	})
 	return r.ringPeers()
+}
+
+// RingView is how this agent sees the ring.
+func (a *Agent) RingView() detector.RingView {
+	a.mu.Lock()
+	ring := a.ring
+	a.mu.Unlock()
+	if ring == nil {
+		return detector.RingView{}
+	}
+	return ring.View()
 }
 
 // ringAddresses is where the ring's living hosts listen.
