@@ -172,10 +172,13 @@ func (c *Controller) checkPolicy(d *decoder) {
 	for _, n := range []struct {
 		path  string
 		value int
-	}{{"concurrency", p.Concurrency}, {"in_flight", p.InFlight}, {"per_destination", p.PerDestination}} {
+	}{{"concurrency", p.Concurrency}, {"in_flight", p.InFlight}} {
 		if n.value < 1 || n.value > 1000 {
 			d.fault("policy."+n.path, "%d: use 1 to 1000; to stop all work use `lifeboat freeze`", n.value)
 		}
+	}
+	if p.PerDestination < 0 {
+		d.fault("policy.per_destination", "%d is negative: leave it out for no limit", p.PerDestination)
 	}
 	if p.PerDestination > p.InFlight && !d.faulty("policy.in_flight") {
 		d.fault("policy.per_destination", "%d is more than in_flight allows at all (%d)", p.PerDestination, p.InFlight)

@@ -264,7 +264,7 @@ func DefaultPolicy() Policy {
 		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
 		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
 		LeaderGrace: 15 * time.Second,
-		Concurrency: 2, InFlight: 10, PerDestination: 5,
+		Concurrency: 2, InFlight: 10,
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
@@ -286,9 +286,6 @@ func (c *Controller) Self() (PeerAddress, bool) {
 
 // fill puts in what follows from other values.
 func (c *Controller) fill(d *decoder) {
-	if p := &c.Policy; !d.given("policy.per_destination") {
-		p.PerDestination = min(p.PerDestination, p.InFlight)
-	}
 	if self, ok := c.Self(); ok && self.Address.IsValid() {
 		if !c.Peer.Listen.IsValid() {
 			c.Peer.Listen = self.Address

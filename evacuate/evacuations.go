@@ -278,7 +278,7 @@ func (c *Core) promise(r *Recovery) {
 	if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {
 		return
 	}
-	room := c.policy.InFlight - c.inFlight()
+	room := c.room()
 	var promised []*Evacuation
 	for _, e := range r.Evacuations {
 		due := e.State == EvacPlanned || (e.State == EvacFailed && !c.world.Now.Before(e.NotBefore))
@@ -337,24 +337,6 @@ func newest(id nova.ServerID, obs *Observation) int {
 		}
 	}
 	return last
-}
-
-func (c *Core) inFlight() int {
-	n := 0
-	for _, r := range c.state.Recoveries {
-		if r.Status == StatusOpen {
-			count := r.Count()
-			n += count[EvacIntent] + count[EvacFollowing]
-		}
-	}
-	for _, e := range c.ready.Commit { // promised in this very tick
-		for _, ev := range e.Evacuations {
-			if ev.State == EvacIntent && ev.Intent.Equal(c.world.Now) {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // posted takes the answer to an evacuate POST.

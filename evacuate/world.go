@@ -131,11 +131,13 @@ type Policy struct {
 	CliffPercent int           `json:"cliff_percent,omitempty"`
 	CliffWindow  time.Duration `json:"cliff_window,omitempty"`
 	// Aggregates asks the limits that stand in the metadata of Nova's aggregates.
-	Aggregates   bool          `json:"aggregates,omitempty"`
-	Concurrency  int           `json:"concurrency"`
-	InFlight     int           `json:"in_flight"`
-	QuietPeriod  time.Duration `json:"quiet_period"`
-	HealthyDelay time.Duration `json:"healthy_delay"`
+	Aggregates  bool `json:"aggregates,omitempty"`
+	Concurrency int  `json:"concurrency"`
+	InFlight    int  `json:"in_flight"`
+	// PerDestination bounds the evacuations in flight towards one host. 0: not.
+	PerDestination int           `json:"per_destination,omitempty"`
+	QuietPeriod    time.Duration `json:"quiet_period"`
+	HealthyDelay   time.Duration `json:"healthy_delay"`
 	// FlapLimit points within FlapWindow put a returned host into quarantine. 0:
 	// none does.
 	FlapLimit  int           `json:"flap_limit,omitempty"`

@@ -19,6 +19,7 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 	for kind, l := range p.Storm.Domains {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}
+	out.PerDestination = p.PerDestination
 	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
 	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
 	if k.Listen.IsValid() {
