@@ -104,8 +104,11 @@ func TestLanes(t *testing.T) {
 		ctx, cancel := context.WithCancel(s.Context())
 		out := make(chan evacuate.Outcome, 3)
 		var wg sync.WaitGroup
+		var actions []evacuate.Action
 		for i := range 3 {
-			a := s.action(evacuate.StepEvacuate, s.promised(i), func(a *evacuate.Action) { a.Deadline = 8 * time.Second })
+			actions = append(actions, s.action(evacuate.StepEvacuate, s.promised(i), func(a *evacuate.Action) { a.Deadline = 8 * time.Second }))
+		}
+		for _, a := range actions {
 			wg.Go(func() { out <- s.runner.Do(ctx, a) })
 		}
 		time.Sleep(7 * time.Second) // one has its answer, one is on the wire, one waits
