@@ -175,9 +175,11 @@ func (r *Redfish) gate(req *http.Request) int {
 // find gives the system of a path, and whether the path is its reset.
 func (r *Redfish) find(path string) (*System, bool) {
 	path, action := strings.CutSuffix(path, resetAction)
-	for i := range r.Systems {
-		if path == SystemPath(r.Systems[i].ID) {
-			return &r.Systems[i], action
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.Systems {
+		if path == SystemPath(s.ID) {
+			return &s, action
 		}
 	}
 	return nil, action

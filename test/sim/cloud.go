@@ -138,7 +138,7 @@ func (c *Cloud) addHost(i int, empty bool) {
 	m.bmcAt = c.net.add("bmc-"+name, nil)
 	m.bmc = &fencetest.Redfish{Now: time.Now, Username: "admin", Password: bmcPassword, Systems: []fencetest.System{{ID: name, Machine: m.power}}}
 	m.pduAt = c.net.add("pdu-"+name, nil)
-	m.pdu = &fencetest.Redfish{Now: time.Now, Username: "admin", Password: bmcPassword, Systems: m.bmc.Systems}
+	m.pdu = &fencetest.Redfish{Now: time.Now, Username: "admin", Password: bmcPassword, Systems: slices.Clone(m.bmc.Systems)}
 	m.power.OnPower = m.powered
 	c.nova.AddHost(m.name, novatest.HostOptions{Node: name + ".example.org"}) // the hypervisor has another name
 	if !empty && c.setup.Servers > 0 {
