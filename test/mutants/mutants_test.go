@@ -5,6 +5,7 @@ package mutants
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -84,4 +85,26 @@ func noticed(pkg, out string) string {
 		deepest = "panic or time-out"
 	}
 	return "`" + strings.TrimPrefix(pkg, "./") + "` " + deepest
+}
+
+// overlay writes what `go test -overlay` needs into dir.
+func (m Mutant) overlay(dir string) (string, error) {
+	text, err := m.apply()
+	if err != nil {
+		return "", err
+	}
+	source := filepath.Join(dir, "mutant.go")
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	original, err := filepath.Abs(filepath.Join("../..", m.File))
+	if err != nil {
+		return "", err
+	}
+	b, err := json.Marshal(map[string]any{"Replace": map[string]string{original: source}})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, b, 0o600)
 }
