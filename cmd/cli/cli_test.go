@@ -110,11 +110,18 @@ func (c *controller) Command(_ context.Context, q api.Command) (string, error) {
 	return "done: " + q.Verb, c.err
 }
 
+// rotating is a ring whose key is being replaced.
+func rotating() api.RingStatus {
+	old, next := evacuate.RingKeyName{}, evacuate.RingKeyName{Epoch: 1, Fingerprint: "51f0c5a3d2b49e87"}
+	return api.RingStatus{Rotation: &evacuate.RingRotation{Phase: evacuate.RingDistribute, Old: old, New: next, By: "ann", Begun: start, Since: start},
+		Waiting: []string{"cmp2 has 0:0"}}
+}
+
 // shellOf serves a controller and gives a function that runs the shell on it.
 func shellOf(t *testing.T, c *controller, h Hooks) func(args ...string) (out, err string, code int) {
 	t.Helper()
 	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}},
-		Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		Ring: rotating, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +170,7 @@ func TestGolden(t *testing.T) {
 	for name, args := range map[string]string{
 		"status": "status", "status-json": "status -o json", "hosts": "hosts", "hosts-json": "hosts -o json", "host": "host cmp1",
 		"explain": "explain cmp2", "recoveries": "recoveries", "recovery": "recovery r1", "events": "events", "events-json": "events -o json",
-		"plans": "plans", "plan": "plan p1", "shadow": "shadow", "modes": "mode",
+		"ring": "ring status", "plans": "plans", "plan": "plan p1", "shadow": "shadow", "modes": "mode",
 		"alerts": "alerts", "controllers": "controllers", "arm": "arm auto", "freeze-json": "freeze on -o json", "version": "version", "help": "",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,6 +248,9 @@ func TestCommands(t *testing.T) {
 		{"return cmp2", api.Command{Verb: "return", Host: "cmp2"}},
 		{"token create cmp1", api.Command{Verb: "token", Host: "cmp1", Duration: time.Hour}},
 		{"token create cmp1 --valid 10m", api.Command{Verb: "token", Host: "cmp1", Duration: 10 * time.Minute}},
+		{"ring rotate --reason calendar", api.Command{Verb: "ring-rotate", Reason: "calendar"}},
+		{"ring force", api.Command{Verb: "ring-force"}},
+		{"ring abandon", api.Command{Verb: "ring-abandon"}},
 		{"host-remove cmp1", api.Command{Verb: "host-remove", Host: "cmp1"}},
 		{"controller add ctl4 10.0.0.14:7947", api.Command{Verb: "controller-add", Word: "ctl4", Address: "10.0.0.14:7947"}},
 		{"controller remove ctl4", api.Command{Verb: "controller-remove", Word: "ctl4"}},
