@@ -29,7 +29,7 @@ func recovery() []Mutant {
 		m("a foreign evacuation is not looked for", "3", "evacuations.go", "if n := c.foreign(r.Host, e, obs); n != nil {", "if n := c.foreign(r.Host, e, obs); false {"),
 		m("a POST needs no fresh look", "3", "evacuations.go", "if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {", "if obs == nil {"),
 		m("a POST for what is not there", "3", "evacuations.go", "if _, here := obs.Source[e.Server]; !here || room <= 0", "if here := true; !here || room <= 0"),
-		m("no limit to what is in flight", "concurrency", "evacuations.go", "room := c.policy.InFlight - c.inFlight()", "room := 1 << 20"),
+		m("no limit to what is in flight", "concurrency", "evacuations.go", "room := c.room()", "room := 1 << 20"),
 		m("done is believed before the server is elsewhere", "6", "evacuations.go", "case moved && well(s) && (m.Status == nova.MigrationDone", "case well(s) && (m.Status == nova.MigrationDone"),
 		m("local disks are rebuilt from images", "data", "choose.go", "if s.VolumeBooted || storage == StorageShared {", "if true {"),
 		m("migrating servers are evacuated", "data", "choose.go", "case nova.TaskMigrating:", "case \"never\":"),
