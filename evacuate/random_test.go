@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 320, "how many random schedules to play")
+	schedules = flag.Int("schedules", fewest, "how many random schedules to play")
 	seed      = flag.Uint64("seed", 0, "play this one schedule, with its log")
 )
 
