@@ -105,6 +105,7 @@ type Core struct {
 	again    map[flightKey]time.Time
 	healthy  map[nova.HostName]time.Time
 	rebooted map[nova.HostName]time.Time
+	shut     map[gateKey]time.Time       // when it last stood shut
 	stormy   map[nova.HostName]time.Time // held at the gate storm since
 	// proven is when this leader first saw the proof in force, on its own clock:
 	// the proof's own times may be another controller's, or of before a step.
@@ -131,6 +132,7 @@ func (c *Core) reset(term uint64) {
 	c.again = map[flightKey]time.Time{}
 	c.healthy = map[nova.HostName]time.Time{}
 	c.rebooted = map[nova.HostName]time.Time{}
+	c.shut = map[gateKey]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
 	c.proven = map[RecoveryID]proven{}
 }
@@ -202,7 +204,7 @@ func (c *Core) decide(host nova.HostName) {
 		return
 	}
 	v := c.world.Verdicts[host]
-	answers := Ask(AtDecide, host, nil, c.state, &c.world, c.policy)
+	answers := c.calmly(AtDecide, host, nil)
 	c.decisions[host] = Decision{Point: AtDecide, At: c.world.Now, Answers: answers, Verdict: v, Mode: c.mode(host)}
 	if v.State != detector.Dead && !v.Condemned() || c.mode(host).Mode == ModeOff {
 		return

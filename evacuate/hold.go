@@ -33,7 +33,7 @@ func (c *Core) release(r *Recovery) {
 // pass asks the gates of a point for an open recovery and holds it if one is
 // closed.
 func (c *Core) pass(point Point, r *Recovery) bool {
-	answers := Ask(point, r.Host, r, c.state, &c.world, c.policy)
+	answers := c.calmly(point, r.Host, r)
 	c.decisions[r.Host] = Decision{Point: point, At: c.world.Now, Answers: answers, Verdict: c.world.Verdicts[r.Host], Mode: c.mode(r.Host)}
 	if a, closed := Closed(answers); closed {
 		if point == AtPowerOff {
