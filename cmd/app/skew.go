@@ -40,14 +40,15 @@ func (s *skews) tell(controller string, wall time.Time) {
 	s.told[controller] = toldTime{wall, s.now()}
 }
 
-// wrong says that this clock differs from most of those that were told lately, and
-// for how long that has been so. Its own step is seen at once.
-func (s *skews) wrong() (text string, lasts time.Duration) {
+// wrong says that this clock differs from most of those that were told lately, how
+// many of these agree with each other, and for how long that has been so. Its own
+// step is seen at once.
+func (s *skews) wrong() (text string, agree int, lasts time.Duration) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh, differ := 0, 0
-	var by time.Duration
+	fresh := 0
+	var by []time.Duration
 	for _, t := range s.told {
 		age := now.Sub(t.at)
 		if age > skewFresh {
@@ -56,25 +57,40 @@ func (s *skews) wrong() (text string, lasts time.Duration) {
 		fresh++
 		// Round strips the monotonic part: the wall clocks are compared.
 		if d := now.Round(0).Sub(t.wall.Round(0).Add(age)); d.Abs() > skewLimit {
-			differ++
-			by = d
+			by = append(by, d)
 		}
 	}
-	if 2*differ <= fresh { // this clock and half of the others' are a majority
+	if 2*len(by) <= fresh { // this clock and half of the others' are a majority
 		s.since = time.Time{}
-		return "", 0
+		return "", 0, 0
 	}
 	if s.since.IsZero() {
 		s.since = now
 	}
 	return fmt.Sprintf("the clock of this controller differs from %d of %d others by up to %s: what the ledger dates cannot be judged by it",
-		differ, fresh, by.Round(time.Second)), now.Sub(s.since)
+		len(by), fresh, by[len(by)-1].Round(time.Second)), together(by), now.Sub(s.since)
 }
 
-// mindClock hands leadership over to a controller whose clock agrees with the others'.
+// together is how many differences agree within the limit.
+func together(by []time.Duration) (most int) {
+	for _, a := range by {
+		n := 0
+		for _, b := range by {
+			if (a - b).Abs() <= skewLimit {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// mindClock hands leadership over where a majority's clocks agree with each other and
+// not with this one. Where nobody can tell whose is right, the next leader would only
+// hand it back: this one stays, and holds.
 func (c *Controller) mindClock(ctx context.Context) {
-	text, lasts := c.skews.wrong()
-	if text == "" || lasts < skewPatience || !c.leads() {
+	text, agree, lasts := c.skews.wrong()
+	if text == "" || lasts < skewPatience || agree <= c.ledger.Health().Voters/2 || !c.leads() {
 		return
 	}
 	c.log.Error("leadership is handed over", "reason", text)

@@ -33,8 +33,29 @@ func TestSkew(t *testing.T) {
 				s.tell(string(rune('a'+i)), zero.Add(ahead))
 			}
 			clk.Advance(c.age)
-			if text, _ := s.wrong(); (text != "") != c.wrong {
+			if text, _, _ := s.wrong(); (text != "") != c.wrong {
 				t.Errorf("wrong: %q, want %t", text, c.wrong)
+			}
+		})
+	}
+}
+
+// TestTogether: leadership goes to those who agree; where nobody does it stays.
+func TestTogether(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		by   []time.Duration
+		want int
+	}{
+		{"nobody differs", nil, 0},
+		{"the only one that reports", []time.Duration{time.Hour}, 1},
+		{"both alike", []time.Duration{time.Hour, time.Hour + time.Second}, 2},
+		{"each by another", []time.Duration{time.Hour, -time.Hour}, 1},
+		{"three of four alike", []time.Duration{time.Hour, -time.Hour, time.Hour, time.Hour}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := together(c.by); got != c.want {
+				t.Errorf("%d agree, want %d", got, c.want)
 			}
 		})
 	}
