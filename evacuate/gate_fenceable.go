@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// clockSlack is how far controllers' clocks may differ where a time that one of
+// ClockSlack is how far controllers' clocks may differ where a time that one of
 // them wrote is read by another.
-const clockSlack = 5 * time.Minute
+const ClockSlack = 5 * time.Minute
 
 // askFenceable: a fencing that was never seen to work is found out on the day
 // it matters. Without a method nothing is fenced: not configured is closed.
@@ -28,7 +28,7 @@ func askFenceable(q question) (Standing, string) {
 		return Held, "its BMC read off while its agent was heard: it lies, or belongs to another machine" + because(f.Last)
 	}
 	age := q.world.Now.Sub(on)
-	if age < -clockSlack {
+	if age < -ClockSlack {
 		return Held, fmt.Sprintf("its BMC's last on stands %s in the future: a controller's clock is or was wrong", round(-age))
 	}
 	if age > q.policy.Fenceable {

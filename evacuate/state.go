@@ -209,6 +209,15 @@ func (s *State) host(name nova.HostName) *Host {
 	return h
 }
 
+// newer takes what was seen, unless something newer is known. What a wrong clock
+// dated into the future is not newer: it would close a gate until then.
+func newer(at, seen, known time.Time) time.Time {
+	if seen.After(known) || !seen.IsZero() && known.After(at.Add(ClockSlack)) {
+		return seen
+	}
+	return known
+}
+
 func (s *State) seen(at time.Time, seen HostSeen) {
 	h := s.host(seen.Host)
 	if seen.Boot != "" {
@@ -217,12 +226,7 @@ func (s *State) seen(at time.Time, seen HostSeen) {
 		}
 		h.Boot = seen.Boot
 	}
-	if seen.PoweredOn.After(h.PoweredOn) {
-		h.PoweredOn = seen.PoweredOn
-	}
-	if seen.ReadOff.After(h.ReadOff) {
-		h.ReadOff = seen.ReadOff
-	}
+	h.PoweredOn, h.ReadOff = newer(at, seen.PoweredOn, h.PoweredOn), newer(at, seen.ReadOff, h.ReadOff)
 	if seen.Ring != "" {
 		h.Ring = seen.Ring
 	}

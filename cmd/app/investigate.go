@@ -347,8 +347,9 @@ func remember(h *evacuate.Host, name nova.HostName, sights map[nova.HostName]eva
 		return x, true
 	}
 	changed := false
+	wrong := h.PoweredOn.After(now.Add(evacuate.ClockSlack)) // dated by a clock that ran ahead
 	stale := func(on time.Time) bool { return on.Sub(h.PoweredOn) > rememberOn || !h.PoweredOn.After(h.ReadOff) }
-	if on := sights[name].PoweredOn; on.After(h.PoweredOn) && stale(on) && now.Sub(on) < rememberOn {
+	if on := sights[name].PoweredOn; !on.IsZero() && (wrong || on.After(h.PoweredOn) && stale(on)) && now.Sub(on).Abs() < rememberOn {
 		x.PoweredOn, changed = on, true
 	}
 	// One reading of the contradiction in an hour is enough, unless it was good meanwhile.
