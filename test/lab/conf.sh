@@ -26,7 +26,7 @@ ring: {bind: "$a:7946", key_file: $C/ring.key, profile: default}
 peer: {listen: "$a:7947"}
 api: {listen: "$a:7948", token_file: $C/api.token}
 nova: {cloud: lab, clouds_file: $C/clouds.yaml}
-policy: {mode: auto, storage: shared, quiet_period: 20s, healthy_delay: 10s, in_flight: 20, storm: {percent: 10, window: 5s}}
+policy: {mode: auto, storage: shared, quiet_period: 20s, healthy_delay: 10s, in_flight: 20, storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 0}}
 hosts:
 $(for h in $(computes); do host_yaml "$h"; done)
 Y
