@@ -94,11 +94,16 @@ lifeboat_enroll() { # HOST
   touch "$LAB/lifeboat/$1/enrolled"
 }
 lifeboat_down() {
-  local h n
+  local h n agents=() until=$((SECONDS + 15))
   for h in $(computes); do
     touch "$LAB/machines/$h/no-agent"
     n=$(cat "$LAB/machines/$h/lifeboat-agent.service" 2>/dev/null || true)
-    if is_running "$n" lifeboat-agent; then kill -TERM "$n"; fi
+    if is_running "$n" lifeboat-agent; then kill -TERM "$n"; agents+=("$n"); fi
+  done
+  # An agent that is still stopping would be taken for one that runs by the next `up`.
+  for n in "${agents[@]}"; do
+    while is_running "$n" lifeboat-agent && [ $SECONDS -lt $until ]; do sleep 0.1; done
+    if is_running "$n" lifeboat-agent; then kill -KILL "$n"; fi
   done
   stop_all "${CONTROLLERS[@]/#/lifeboat-}"
 }
