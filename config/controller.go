@@ -261,7 +261,7 @@ func ParseController(name string, data []byte) (*Controller, error) {
 func DefaultPolicy() Policy {
 	return Policy{
 		Mode: "observe", Storage: StorageNone,
-		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 5 * time.Second,
+		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 10 * time.Second,
 		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
 		LeaderGrace: 15 * time.Second,
 		Concurrency: 2, InFlight: 10,

@@ -89,7 +89,9 @@ func (r *run) log(name string) *slog.Logger {
 	if err != nil {
 		return slog.New(slog.DiscardHandler)
 	}
+	r.mu.Lock()
 	r.close = append(r.close, f.Close)
+	r.mu.Unlock()
 	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
