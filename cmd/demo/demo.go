@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -82,17 +80,6 @@ func Run(ctx context.Context, o Options) (err error) {
 
 func (r *run) say(format string, args ...any) {
 	fmt.Fprintf(r.out, "%6.1f s  %s\n", r.clock.Now().Sub(r.start).Seconds(), fmt.Sprintf(format, args...))
-}
-
-func (r *run) log(name string) *slog.Logger {
-	f, err := os.OpenFile(filepath.Join(r.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	r.mu.Lock()
-	r.close = append(r.close, f.Close)
-	r.mu.Unlock()
-	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
 // up starts controllers, then enrols and starts every agent.
