@@ -25,7 +25,7 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 		c.stepDone(r, o, "")
 		return
 	}
-	if why := c.world.Nova.aggregatesOld(c.world.Now); why != "" && c.policy.Chooses() && c.world.Nova.AggregatesAt.IsZero() {
+	if why := c.world.Nova.AggregatesOld(c.world.Now); why != "" && c.policy.Chooses() && c.world.Nova.AggregatesAt.IsZero() {
 		o.OK, o.Detail = false, why // a new leader: what is skipped once stays so
 		c.stepDone(r, o, "")
 		return

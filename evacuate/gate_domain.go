@@ -111,7 +111,7 @@ func (t *toll) perAggregate() string {
 	if !t.policy.Aggregates && !needed {
 		return ""
 	}
-	if why := t.world.Nova.aggregatesOld(t.world.Now); why != "" {
+	if why := t.world.Nova.AggregatesOld(t.world.Now); why != "" {
 		return why
 	}
 	for _, a := range t.world.Nova.Aggregates {
@@ -125,7 +125,8 @@ func (t *toll) perAggregate() string {
 	return ""
 }
 
-func (n NovaSight) aggregatesOld(now time.Time) string {
+// AggregatesOld says why the list of aggregates is not believed; "": it is.
+func (n NovaSight) AggregatesOld(now time.Time) string {
 	if age := now.Sub(n.AggregatesAt); n.AggregatesAt.IsZero() || age < 0 || age > aggregatesFresh {
 		return "Nova's aggregates have not been read lately, and their metadata may say no" + because(n.AggregatesErr)
 	}

@@ -124,7 +124,7 @@ func askProtected(q question) (Standing, string) {
 		}
 		return NotConfigured, fmt.Sprintf("%d instances on it; policy.protect leaves none out", n)
 	}
-	if why := q.world.Nova.aggregatesOld(q.world.Now); why != "" {
+	if why := q.world.Nova.AggregatesOld(q.world.Now); why != "" {
 		return Held, why
 	}
 	if !listed {

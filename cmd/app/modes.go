@@ -188,13 +188,10 @@ func askedAlerts(s *evacuate.State, now time.Time) []api.Alert {
 	return out
 }
 
-// aggregatesBelieved is how old the list of aggregates may be.
-const aggregatesBelieved = 10 * time.Minute
-
 // aggregates are the host aggregates of each host; nil: Nova has not told lately.
 func (c *Controller) aggregates() map[nova.HostName][]string {
 	sight, _ := c.cloud.seen()
-	if sight.AggregatesAt.IsZero() || c.clock.Now().Sub(sight.AggregatesAt) > aggregatesBelieved {
+	if sight.AggregatesOld(c.clock.Now()) != "" {
 		return nil
 	}
 	out := map[nova.HostName][]string{}

@@ -1,8 +1,8 @@
 package app
 
 import (
-	"cmp"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -43,9 +43,7 @@ func (c *Controller) roster(host nova.HostName) roster {
 	}
 	slices.Sort(r.Networks)
 	c.machine.Locked(func(s *evacuate.State) {
-		for _, p := range s.Controllers {
-			r.Controllers = append(r.Controllers, *p)
-		}
+		r.Controllers = controllers(s)
 		r.Hosts = s.HostNames()
 		for name, h := range s.Hosts {
 			if h.Ring != "" && name != host {
@@ -53,11 +51,17 @@ func (c *Controller) roster(host nova.HostName) roster {
 			}
 		}
 	})
-	slices.SortFunc(r.Controllers, func(a, b evacuate.Controller) int { return cmp.Compare(a.ID, b.ID) })
 	if g, ok := c.ringGrant(); ok {
 		r.Ring = &g
 	}
 	return r
+}
+
+func controllers(s *evacuate.State) (cs []evacuate.Controller) {
+	for _, id := range slices.Sorted(maps.Keys(s.Controllers)) {
+		cs = append(cs, *s.Controllers[id])
+	}
+	return cs
 }
 
 // ringPeers are the members that the ring should have; an address that nobody
@@ -85,10 +89,7 @@ func (a *Agent) ringPeers() []gossip.Peer {
 func (c *Controller) ringPeers() []gossip.Peer {
 	var r roster
 	c.machine.Locked(func(s *evacuate.State) {
-		r.Rings = map[nova.HostName]string{}
-		for _, p := range s.Controllers {
-			r.Controllers = append(r.Controllers, *p)
-		}
+		r.Controllers, r.Rings = controllers(s), map[nova.HostName]string{}
 		for name, h := range s.Hosts {
 			if !h.Enrolled.IsZero() {
 				r.Hosts, r.Rings[name] = append(r.Hosts, name), h.Ring

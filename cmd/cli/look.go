@@ -18,12 +18,8 @@ import (
 
 func (s *shell) status() *cobra.Command {
 	return cmd("status", "the cloud at a glance", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var st api.Status
-		if err := c.get(ctx, "/v1/status", &st); err != nil {
+		if err := s.get(ctx, "/v1/status", &st); err != nil {
 			return err
 		}
 		return s.print(st, func(w io.Writer) {
@@ -62,12 +58,8 @@ func orNone(id string) string {
 
 func (s *shell) controllersCmd() *cobra.Command {
 	return cmd("controllers", "every controller: does it vote, does it lead", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var cs []api.Controller
-		if err := c.get(ctx, "/v1/controllers", &cs); err != nil {
+		if err := s.get(ctx, "/v1/controllers", &cs); err != nil {
 			return err
 		}
 		return s.print(cs, func(w io.Writer) {
@@ -81,12 +73,8 @@ func (s *shell) controllersCmd() *cobra.Command {
 
 func (s *shell) hostsCmd() *cobra.Command {
 	return cmd("hosts", "every host with its verdict", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var hosts []api.Host
-		if err := c.get(ctx, "/v1/hosts", &hosts); err != nil {
+		if err := s.get(ctx, "/v1/hosts", &hosts); err != nil {
 			return err
 		}
 		return s.print(hosts, func(w io.Writer) {
@@ -108,12 +96,8 @@ func (s *shell) hostsCmd() *cobra.Command {
 
 func (s *shell) host() *cobra.Command {
 	return cmd("host HOST", "one host with its evidence, as JSON", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var h api.Host
-		if err := c.get(ctx, "/v1/hosts/"+url.PathEscape(a[0]), &h); err != nil {
+		if err := s.get(ctx, "/v1/hosts/"+url.PathEscape(a[0]), &h); err != nil {
 			return err
 		}
 		s.output = "json"
@@ -123,15 +107,15 @@ func (s *shell) host() *cobra.Command {
 
 // page prints a text that the API wrote, or its JSON.
 func (s *shell) page(ctx context.Context, path string, into any) error {
-	c, err := s.client()
-	if err != nil {
-		return err
-	}
 	if s.output == "json" {
-		if err := c.get(ctx, path, into); err != nil {
+		if err := s.get(ctx, path, into); err != nil {
 			return err
 		}
 		return s.print(into, nil)
+	}
+	c, err := s.client()
+	if err != nil {
+		return err
 	}
 	text, err := c.text(ctx, path)
 	if err == nil {
@@ -148,12 +132,8 @@ func (s *shell) explain() *cobra.Command {
 
 func (s *shell) recoveries() *cobra.Command {
 	return cmd("recoveries", "all recoveries, the newest last", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var rs []*evacuate.Recovery
-		if err := c.get(ctx, "/v1/recoveries", &rs); err != nil {
+		if err := s.get(ctx, "/v1/recoveries", &rs); err != nil {
 			return err
 		}
 		return s.print(rs, func(w io.Writer) {
@@ -175,12 +155,8 @@ func (s *shell) recoveries() *cobra.Command {
 
 func (s *shell) alerts() *cobra.Command {
 	return cmd("alerts", "what an operator should see to", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var as []api.Alert
-		if err := c.get(ctx, "/v1/alerts", &as); err != nil {
+		if err := s.get(ctx, "/v1/alerts", &as); err != nil {
 			return err
 		}
 		return s.print(as, func(w io.Writer) {
@@ -194,12 +170,12 @@ func (s *shell) alerts() *cobra.Command {
 func (s *shell) events() *cobra.Command {
 	var follow bool
 	c := cmd("events", "what happened, oldest first", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		if !follow {
+			return s.past(ctx)
+		}
 		cl, err := s.client()
 		if err != nil {
 			return err
-		}
-		if !follow {
-			return s.past(ctx, cl)
 		}
 		told := map[api.Happening]bool{}
 		return cl.follow(ctx, s.err, func(data []byte) error {
@@ -223,13 +199,13 @@ func (s *shell) events() *cobra.Command {
 	return c
 }
 
-func (s *shell) past(ctx context.Context, cl *client) error {
+func (s *shell) past(ctx context.Context) error {
 	var rs []*evacuate.Recovery
-	if err := cl.get(ctx, "/v1/recoveries", &rs); err != nil {
+	if err := s.get(ctx, "/v1/recoveries", &rs); err != nil {
 		return err
 	}
 	var journal []evacuate.Event
-	if err := cl.get(ctx, "/v1/journal", &journal); err != nil {
+	if err := s.get(ctx, "/v1/journal", &journal); err != nil {
 		return err
 	}
 	hs := []api.Happening{}

@@ -44,12 +44,8 @@ func (s *shell) mode() *cobra.Command {
 }
 
 func (s *shell) modes(ctx context.Context) error {
-	c, err := s.client()
-	if err != nil {
-		return err
-	}
 	var m api.Modes
-	if err := c.get(ctx, "/v1/modes", &m); err != nil {
+	if err := s.get(ctx, "/v1/modes", &m); err != nil {
 		return err
 	}
 	return s.print(m, func(w io.Writer) {
@@ -111,12 +107,8 @@ func (s *shell) plan() *cobra.Command {
 		if again {
 			return s.do(ctx, api.Command{Verb: api.VerbPlanAgain, Host: nova.HostName(a[0])})
 		}
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var plans []*evacuate.Proposal
-		if err := c.get(ctx, "/v1/plans", &plans); err != nil {
+		if err := s.get(ctx, "/v1/plans", &plans); err != nil {
 			return err
 		}
 		if slices.ContainsFunc(plans, func(p *evacuate.Proposal) bool { return string(p.ID) == a[0] }) {
@@ -130,12 +122,8 @@ func (s *shell) plan() *cobra.Command {
 
 func (s *shell) plans() *cobra.Command {
 	return cmd("plans", "plans that wait for an answer, and those that had one", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var plans []*evacuate.Proposal
-		if err := c.get(ctx, "/v1/plans", &plans); err != nil {
+		if err := s.get(ctx, "/v1/plans", &plans); err != nil {
 			return err
 		}
 		return s.print(plans, func(w io.Writer) {
@@ -160,12 +148,8 @@ func (s *shell) shadow() *cobra.Command {
 		return s.do(ctx, api.Command{Verb: api.VerbShadowScore, Word: a[0], Score: a[1], Reason: reason})
 	}), &reason)
 	c := cmd("shadow", "what would have been done in the mode shadow, and whether that was right", noSuch, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var sh api.Shadow
-		if err := c.get(ctx, "/v1/shadow", &sh); err != nil {
+		if err := s.get(ctx, "/v1/shadow", &sh); err != nil {
 			return err
 		}
 		return s.print(sh, func(w io.Writer) {

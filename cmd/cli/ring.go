@@ -14,19 +14,13 @@ import (
 func (s *shell) ringCmd() *cobra.Command {
 	var reason string
 	verb := func(use, short, verb string) *cobra.Command {
-		c := cmd(use, short, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		return withReason(cmd(use, short, cobra.NoArgs, func(ctx context.Context, _ []string) error {
 			return s.do(ctx, api.Command{Verb: verb, Reason: reason})
-		})
-		c.Flags().StringVar(&reason, "reason", "", "why")
-		return c
+		}), &reason)
 	}
 	status := cmd("status", "the ring's key, and what a rotation waits for", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := s.client()
-		if err != nil {
-			return err
-		}
 		var st api.RingStatus
-		if err := c.get(ctx, "/v1/ring", &st); err != nil {
+		if err := s.get(ctx, "/v1/ring", &st); err != nil {
 			return err
 		}
 		return s.print(st, func(w io.Writer) { showRing(w, st) })

@@ -138,6 +138,15 @@ func needsCommand(c *cobra.Command, _ []string) error {
 
 func (s *shell) client() (*client, error) { return newClient(s.api, s.tokenFile, s.ca) }
 
+// get reads what the API has at the path.
+func (s *shell) get(ctx context.Context, path string, into any) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	return c.get(ctx, path, into)
+}
+
 func operator() string {
 	if u := os.Getenv("SUDO_USER"); u != "" {
 		return u

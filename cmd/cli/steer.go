@@ -51,20 +51,18 @@ func onOff(word string) (bool, error) {
 
 func (s *shell) maintenance() *cobra.Command {
 	var reason string
-	c := cmd("maintenance HOST on|off", "keep hands off a host", cobra.ExactArgs(2), func(ctx context.Context, a []string) error {
+	return withReason(cmd("maintenance HOST on|off", "keep hands off a host", cobra.ExactArgs(2), func(ctx context.Context, a []string) error {
 		on, err := onOff(a[1])
 		if err != nil {
 			return err
 		}
 		return s.do(ctx, api.Command{Verb: api.VerbMaintenance, Host: nova.HostName(a[0]), Flag: on, Reason: reason})
-	})
-	c.Flags().StringVar(&reason, "reason", "", "why")
-	return c
+	}), &reason)
 }
 
 func (s *shell) freeze() *cobra.Command {
 	var reason string
-	c := cmd("freeze [on|off]", "stop all work at once, or go on", cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error {
+	return withReason(cmd("freeze [on|off]", "stop all work at once, or go on", cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error {
 		on := true
 		if len(a) == 1 {
 			var err error
@@ -73,9 +71,7 @@ func (s *shell) freeze() *cobra.Command {
 			}
 		}
 		return s.do(ctx, api.Command{Verb: api.VerbFreeze, Flag: on, Reason: reason})
-	})
-	c.Flags().StringVar(&reason, "reason", "", "why")
-	return c
+	}), &reason)
 }
 
 func (s *shell) arm() *cobra.Command {
@@ -95,11 +91,9 @@ func (s *shell) returnCmd() *cobra.Command {
 
 func (s *shell) release() *cobra.Command {
 	var reason string
-	c := cmd("release HOST", "end a host's quarantine and forget what was counted", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+	return withReason(cmd("release HOST", "end a host's quarantine and forget what was counted", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		return s.do(ctx, api.Command{Verb: api.VerbRelease, Host: nova.HostName(a[0]), Reason: reason})
-	})
-	c.Flags().StringVar(&reason, "reason", "", "why")
-	return c
+	}), &reason)
 }
 
 func (s *shell) token() *cobra.Command {

@@ -77,7 +77,7 @@ func (s *server) whatIf(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	problem(w, http.StatusNotFound, fmt.Sprintf("no host %q: `lifeboat hosts` lists them", name))
+	unknownHost(w, name)
 }
 
 // written answers with a text for people who ask for one, or with JSON.

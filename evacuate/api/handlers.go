@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -108,6 +107,10 @@ func glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host, fenceable 
 	return g
 }
 
+func unknownHost(w http.ResponseWriter, name nova.HostName) {
+	problem(w, http.StatusNotFound, fmt.Sprintf("no host %q: `lifeboat hosts` lists them", name))
+}
+
 func (s *server) hosts(w http.ResponseWriter, _ *http.Request) {
 	st, verdicts, not := s.o.Source.State(), s.o.Source.Verdicts(), s.notFenceable()
 	out := []Host{}
@@ -122,7 +125,7 @@ func (s *server) host(w http.ResponseWriter, r *http.Request) {
 	name := nova.HostName(r.PathValue("host"))
 	h := st.Hosts[name]
 	if h == nil {
-		problem(w, http.StatusNotFound, fmt.Sprintf("no host %q: `lifeboat hosts` lists them", name))
+		unknownHost(w, name)
 		return
 	}
 	v := s.o.Source.Verdicts()[name]
@@ -135,15 +138,10 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 	name := nova.HostName(r.PathValue("host"))
 	x, ok := s.o.Source.Explain(name)
 	if !ok {
-		problem(w, http.StatusNotFound, fmt.Sprintf("no host %q: `lifeboat hosts` lists them", name))
+		unknownHost(w, name)
 		return
 	}
-	if strings.HasPrefix(r.Header.Get("Accept"), "text/plain") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, x.Text())
-		return
-	}
-	reply(w, x)
+	written(w, r, x)
 }
 
 func (s *server) recoveries(w http.ResponseWriter, _ *http.Request) {
@@ -156,12 +154,7 @@ func (s *server) recovery(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, fmt.Sprintf("no recovery %q: `lifeboat recoveries` lists them", r.PathValue("id")))
 		return
 	}
-	if strings.HasPrefix(r.Header.Get("Accept"), "text/plain") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, rec.Text())
-		return
-	}
-	reply(w, rec)
+	written(w, r, rec)
 }
 
 func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
