@@ -26,6 +26,9 @@ type event struct {
 	Output     string
 }
 
+// slow is how many seconds make a test worth a line of its own.
+const slow = 20
+
 type suite struct {
 	passed, failed, skipped int
 	output                  map[string][]string // by package and test
@@ -104,6 +107,9 @@ func (s *suite) add(e event, allowed *regexp.Regexp) {
 }
 
 func (s *suite) test(e event, id string, allowed *regexp.Regexp) {
+	if e.Elapsed >= slow {
+		fmt.Printf("      %-40s %7.1f s\n", e.Test, e.Elapsed)
+	}
 	switch e.Action {
 	case "pass":
 		s.passed++

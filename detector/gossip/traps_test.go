@@ -98,13 +98,15 @@ func TestHalfDeafMemberPoisonsNobody(t *testing.T) {
 	}
 }
 
+type split struct {
+	minority, of int
+	split        time.Duration
+}
+
 // A split that outlasts memberlist's memory of the dead heals by the re-join,
 // without anybody's help.
 func TestSplitHeals(t *testing.T) {
-	for _, c := range []struct {
-		minority, of int
-		split        time.Duration
-	}{{8, 16, time.Minute}, {8, 16, 11 * time.Minute}, {5, 16, 11 * time.Minute}} {
+	for _, c := range splits {
 		t.Run(fmt.Sprintf("%d of %d for %v", c.minority, c.of, c.split), func(t *testing.T) {
 			inRing(t, c.of, func(r *ring) {
 				small := r.nodes[c.of-c.minority:]
