@@ -18,6 +18,8 @@ type Link struct {
 	Method Method
 	// Budget bounds the link: off, and reading until proof. 0 is DefaultBudget.
 	Budget time.Duration
+	// Call bounds a single call. 0 is CallTimeout.
+	Call time.Duration
 }
 
 // Limits of a link.
@@ -107,6 +109,9 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	rec := Record{Host: host, Boot: boot, Method: a.Method}
+	if g, ok := l.Method.(Grouped); ok {
+		rec.Feeds = g.Feeds()
+	}
 	var commanded time.Time // the last command, accepted or not
 	var accepted bool
 	var refusals int
@@ -117,12 +122,12 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 			}
 			commanded = c.Clock.Now()
 			a.Commands++
-			accepted = a.note(ctx, call(ctx, l.Method.Off))
+			accepted = a.note(ctx, l.call(ctx, l.Method.Off))
 			refusals += a.refused()
 			// Readings before a new command say nothing about it.
 			rec.Commanded, rec.Readings = commanded, nil
 		}
-		r := read(ctx, l.Method)
+		r := l.read(ctx)
 		if ctx.Err() != nil && r.Power == Unknown && a.Cause != CauseNone {
 			// Cut short by the budget, it says nothing of the BMC, and must not
 			// hide what the BMC said before.
@@ -229,16 +234,23 @@ func (a Attempt) end(c Chain, began time.Time, err error) Attempt {
 	return a
 }
 
-func call(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+func (l Link) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if l.Call > 0 {
+		return context.WithTimeout(ctx, l.Call)
+	}
+	return context.WithTimeout(ctx, CallTimeout)
+}
+
+func (l Link) call(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	return f(ctx)
 }
 
-func read(ctx context.Context, m Method) Reading {
-	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+func (l Link) read(ctx context.Context) Reading {
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	return m.Power(ctx)
+	return l.Method.Power(ctx)
 }
 
 // Read asks the links in order and gives the first reading that is not
@@ -246,7 +258,7 @@ func read(ctx context.Context, m Method) Reading {
 func (c Chain) Read(ctx context.Context) Reading {
 	r := Reading{Power: Unknown, Cause: CauseUnreachable, Began: c.Clock.Now(), Raw: "no fencing method"}
 	for _, l := range c.Links {
-		if r = read(ctx, l.Method); r.Power != Unknown {
+		if r = l.read(ctx); r.Power != Unknown {
 			return r
 		}
 	}
@@ -288,11 +300,11 @@ func (c Chain) linkOn(ctx context.Context, l Link, last bool) error {
 		ctx, cancel = context.WithTimeout(ctx, budget)
 		defer cancel()
 	}
-	if err := call(ctx, l.Method.On); err != nil {
+	if err := l.call(ctx, l.Method.On); err != nil {
 		return err
 	}
 	for {
-		if r := read(ctx, l.Method); r.Power == On {
+		if r := l.read(ctx); r.Power == On {
 			return nil
 		}
 		if err := c.Clock.Sleep(ctx, Poll); err != nil {

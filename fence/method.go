@@ -47,6 +47,8 @@ type Reading struct {
 	Cause Cause     `json:"cause,omitempty"`
 	// Raw is the BMC's own word, short and free of secrets.
 	Raw string `json:"raw,omitempty"`
+	// Parts are the readings of each feed, where the machine has several.
+	Parts []Reading `json:"parts,omitempty"`
 }
 
 // Error is a failed command to a BMC. Outcome unknown is assumed unless
@@ -79,4 +81,9 @@ type Method interface {
 	Power(ctx context.Context) Reading
 	Off(ctx context.Context) error
 	On(ctx context.Context) error
+}
+
+// Grouped is a Method whose machine has several feeds, all of which must read off.
+type Grouped interface {
+	Feeds() int
 }

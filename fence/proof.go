@@ -16,8 +16,8 @@ const (
 	MinSpacing = time.Second
 )
 
-// Proof says that one host, in one boot, is off. It is made only by Prove, so
-// whoever takes a Proof as an argument cannot be called without one.
+// Proof says that one host, in one boot, is off. It is made only by Prove and
+// Confirm, so whoever takes a Proof as an argument cannot be called without one.
 type Proof struct {
 	rec Record
 }
@@ -30,6 +30,11 @@ type Record struct {
 	Method    string    `json:"method"`
 	Commanded time.Time `json:"commanded"`
 	Readings  []Reading `json:"readings"`
+	// Feeds is how many feeds the machine has where each is read alone: all of them
+	// must read off in each reading. 0: there is one power.
+	Feeds int `json:"feeds,omitempty"`
+	// Word is a person's, in the place of command and readings.
+	Word *Word `json:"word,omitempty"`
 	// Took is the time from the chain's start to the last reading.
 	Took time.Duration `json:"took"`
 }
@@ -39,10 +44,14 @@ var ErrNoProof = errors.New("no proof of power off")
 
 // Prove makes a Proof of evidence, or says what is missing: at least
 // MinReadings consecutive exact off readings of one method, the first and last
-// at least MinSpacing apart, each begun after off was commanded.
+// at least MinSpacing apart, each begun after off was commanded; or a person's
+// word that was good when it was given.
 func Prove(rec Record) (Proof, error) {
 	if rec.Host == "" {
 		return Proof{}, fmt.Errorf("%w: host missing", ErrNoProof)
+	}
+	if rec.Word != nil {
+		return proveWord(rec)
 	}
 	if rec.Commanded.IsZero() {
 		return Proof{}, fmt.Errorf("%w: off was never commanded", ErrNoProof)
@@ -63,13 +72,49 @@ func Prove(rec Record) (Proof, error) {
 		case i > 0 && r.Began.Before(rec.Readings[i-1].Ended):
 			return Proof{}, fmt.Errorf("%w: readings %d and %d overlap", ErrNoProof, i, i+1)
 		}
+		if err := r.feeds(rec.Feeds); err != nil {
+			return Proof{}, fmt.Errorf("%w: reading %d: %w", ErrNoProof, i+1, err)
+		}
 	}
 	first, last := rec.Readings[0], rec.Readings[len(rec.Readings)-1]
 	if gap := last.Began.Sub(first.Began); gap < MinSpacing {
 		return Proof{}, fmt.Errorf("%w: readings only %v apart, %v needed", ErrNoProof, gap, MinSpacing)
 	}
 	// A proof is of what was read: no caller changes it afterwards.
-	rec.Readings = slices.Clone(rec.Readings)
+	rec.Readings = cloned(rec.Readings)
+	return Proof{rec: rec}, nil
+}
+
+func cloned(rs []Reading) []Reading {
+	rs = slices.Clone(rs)
+	for i := range rs {
+		rs[i].Parts = slices.Clone(rs[i].Parts)
+	}
+	return rs
+}
+
+// feeds says whether all n feeds of the machine read off in r.
+func (r Reading) feeds(n int) error {
+	if len(r.Parts) != n {
+		return fmt.Errorf("%d of %d feeds were read", len(r.Parts), n)
+	}
+	for _, p := range r.Parts {
+		if p.Power != Off || p.Began.Before(r.Began) || p.Ended.After(r.Ended) || p.Ended.Before(p.Began) {
+			return fmt.Errorf("feed %s is %s", p.Method, p.Power)
+		}
+	}
+	return nil
+}
+
+func proveWord(rec Record) (Proof, error) {
+	if rec.Method != MethodOperator || len(rec.Readings) > 0 || !rec.Commanded.IsZero() {
+		return Proof{}, fmt.Errorf("%w: an operator's word and readings of %s in one", ErrNoProof, rec.Method)
+	}
+	if err := rec.Word.check(rec.Host); err != nil {
+		return Proof{}, err
+	}
+	word := *rec.Word
+	rec.Word = &word
 	return Proof{rec: rec}, nil
 }
 
@@ -81,12 +126,19 @@ func (p Proof) Covers(host, boot string) bool {
 // Record gives the evidence behind p.
 func (p Proof) Record() Record {
 	rec := p.rec
-	rec.Readings = slices.Clone(rec.Readings)
+	rec.Readings = cloned(rec.Readings)
+	if rec.Word != nil {
+		word := *rec.Word
+		rec.Word = &word
+	}
 	return rec
 }
 
-// At is when the last reading of p was in.
+// At is when the last reading of p was in, or when the person spoke.
 func (p Proof) At() time.Time {
+	if p.rec.Word != nil {
+		return p.rec.Word.At
+	}
 	if len(p.rec.Readings) == 0 {
 		return time.Time{}
 	}

@@ -62,6 +62,43 @@ func TestProve(t *testing.T) {
 	}
 }
 
+// fed is good for a machine with two feeds.
+func fed() fence.Record {
+	rec := good()
+	rec.Feeds = 2
+	for i, r := range rec.Readings {
+		for _, name := range []string{"a", "b"} {
+			rec.Readings[i].Parts = append(rec.Readings[i].Parts, fence.Reading{Method: name, Power: fence.Off, Began: r.Began, Ended: r.Ended})
+		}
+	}
+	return rec
+}
+
+// TestProveFeeds: a machine with two feeds is off where both were read off, each
+// time.
+func TestProveFeeds(t *testing.T) {
+	part := func(f func(r *fence.Reading)) func(*fence.Record) {
+		return func(r *fence.Record) { f(&r.Readings[1].Parts[1]) }
+	}
+	for name, spoil := range map[string]func(*fence.Record){
+		"":                       func(*fence.Record) {},
+		"one on":                 part(func(r *fence.Reading) { r.Power = fence.On }),
+		"one unknown":            part(func(r *fence.Reading) { r.Power = fence.Unknown }),
+		"one read before":        part(func(r *fence.Reading) { r.Began = at(-1) }),
+		"one read after":         part(func(r *fence.Reading) { r.Ended = at(9000) }),
+		"one not read":           func(r *fence.Record) { r.Readings[0].Parts = r.Readings[0].Parts[:1] },
+		"none read":              func(r *fence.Record) { r.Readings[0].Parts = nil },
+		"a third declared":       func(r *fence.Record) { r.Feeds = 3 },
+		"feeds are not declared": func(r *fence.Record) { r.Feeds = 0 },
+	} {
+		rec := fed()
+		spoil(&rec)
+		if _, err := fence.Prove(rec); (err == nil) != (name == "") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func between(r []fence.Reading, p fence.Power) []fence.Reading {
 	return []fence.Reading{r[0], {Method: "m", Power: p, Began: at(500), Ended: at(550)}, r[1]}
 }
