@@ -68,6 +68,7 @@ type hostSeen struct {
 	probes   map[probeKey]Probe
 	answered map[baseKey]time.Time
 	power    []PowerReading
+	on       time.Time // when a reading of on last began
 	service  *seenService
 	leaving  time.Time
 	last     time.Time // heard by anybody
@@ -247,6 +248,9 @@ func (t *Table) Probe(p Probe) {
 // Power notes a BMC reading.
 func (t *Table) Power(r PowerReading) {
 	h := t.host(r.Host)
+	if r.Power == "on" && r.Began.After(h.on) {
+		h.on = r.Began
+	}
 	h.power = append(h.power, r)
 	slices.SortStableFunc(h.power, func(a, b PowerReading) int { return b.Began.Compare(a.Began) })
 	if len(h.power) > keptReadings {
@@ -316,8 +320,15 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	for _, p := range h.probes {
 		base := h.answered[baseKey{p.Network, p.Kind}]
 		ill, domain := t.unfit(p.Observer, p.Network, known, now)
-		v.Probes = append(v.Probes, ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer, Domain: domain, Ill: ill,
-			Age: now.Sub(p.Began), Countable: p.Answer != Failed && !base.IsZero() && now.Sub(base) <= Baseline})
+		s := ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer, Domain: domain, Ill: ill,
+			Age: now.Sub(p.Began), Countable: p.Answer != Failed && !base.IsZero() && now.Sub(base) <= Baseline}
+		if !base.IsZero() {
+			s.Answered = now.Sub(base)
+		}
+		v.Probes = append(v.Probes, s)
+	}
+	if !h.on.IsZero() {
+		v.LastOn = now.Sub(h.on)
 	}
 	for _, r := range h.power {
 		v.Power = append(v.Power, PowerSight{Power: r.Power, Cause: r.Cause, Age: now.Sub(r.Began)})

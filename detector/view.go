@@ -24,6 +24,8 @@ type View struct {
 	Votes       []Vote        `json:"votes"`
 	Probes      []ProbeSight  `json:"probes"`
 	Power       []PowerSight  `json:"power"` // newest first
+	// LastOn is how long ago its BMC last read on; 0: never.
+	LastOn time.Duration `json:"last_on,omitempty"`
 	// Nova is nil when Nova has not been asked.
 	Nova *ServiceSight `json:"nova,omitempty"`
 	// Maintenance is an operator's word; LeavingFor is how long ago the host
@@ -74,6 +76,9 @@ type ProbeSight struct {
 	// Domain is the observer's; Ill is why its silence counts for nothing.
 	Domain Domain `json:"domain,omitempty"`
 	Ill    string `json:"ill,omitempty"`
+	// Answered is how long ago the host last answered anybody's probe of this kind
+	// on this network; 0: never.
+	Answered time.Duration `json:"answered,omitempty"`
 }
 
 // PowerSight is a BMC reading with its age.

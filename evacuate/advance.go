@@ -110,6 +110,13 @@ func (c *Core) contradicted(r *Recovery) bool {
 		after = seen
 	}
 	after = after.Add(proofSlack)
+	if r.Proof.Word != nil {
+		e, void := c.disproved(r, after)
+		if void {
+			c.commit(e)
+		}
+		return void
+	}
 	heard := c.world.Heard[r.Host]
 	e := Entry{Kind: KindVoid, Recovery: r.ID}
 	switch {
@@ -174,7 +181,7 @@ func (c *Core) advanceUnproved(r *Recovery) {
 	if !r.Done(StepDisable) {
 		c.begin(r, act(r, StepDisable), "")
 	}
-	if c.busy(act(r, StepFence).key()) {
+	if c.byWord(r) || c.busy(act(r, StepFence).key()) {
 		return
 	}
 	if again && !c.mayRefence(r) || !again && !c.pass(AtPowerOff, r) {

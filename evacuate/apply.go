@@ -64,6 +64,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		return s.applyShadow(e)
 	case KindHostQuarantine, KindHostRelease:
 		return s.applyQuarantine(e)
+	case KindConfirmDead, KindConfirmVoid:
+		return s.applyWord(e)
 	default:
 		return s.applyRecovery(term, e)
 	}
@@ -166,12 +168,13 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	var err error
 	switch e.Kind {
 	case KindStep:
-		err = r.step(term, e)
+		err = s.stepOf(r, term, e)
 	case KindEvacuations:
 		err = r.evacuations(term, e)
 	case KindHold:
 		r.Hold = e.Hold
 	case KindVoid:
+		s.disown(r, e.Word)
 		r.void(e)
 	case KindShield:
 		r.shield(*e.Shield)
@@ -367,6 +370,7 @@ func (s *State) close(r *Recovery, e Entry) error {
 		}
 	}
 	r.Status, r.Outcome, r.Closed, r.Hold = StatusClosed, e.Word, e.At, nil
+	s.unsay(r.Host, fmt.Sprintf("recovery %s was closed", r.ID))
 	s.prune()
 	return nil
 }

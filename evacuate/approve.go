@@ -337,7 +337,7 @@ func (s *State) openedBy(e Entry, r *Recovery) error {
 		return fmt.Errorf("host %s: the mode is %s", r.Host, mode)
 	case r.Approval != nil && (used == nil || used.Plan != r.Approval.Plan):
 		return fmt.Errorf("host %s: plan %s is not approved for boot %s", r.Host, r.Approval.Plan, r.Boot)
-	case mode.Mode == ModeApprove && r.Approval == nil:
+	case mode.Mode == ModeApprove && r.Approval == nil && s.word(r.Host, r.Boot, e.At) == nil:
 		return fmt.Errorf("host %s: the mode is %s, and no plan is approved", r.Host, mode)
 	}
 	return nil
@@ -367,6 +367,9 @@ func (s *State) unask(e Entry) {
 		if p.Active() {
 			p.Status, p.Ended = PlanWithdrawn, &Mark{By: e.By, At: e.At, Reason: why}
 		}
+	}
+	for host := range s.Hosts {
+		s.unsay(host, why)
 	}
 	for _, d := range s.Shadow {
 		if d.Score == ScorePending {

@@ -19,11 +19,11 @@ type gateKey struct {
 }
 
 // calmly asks the gates of a point. Those that tell our own illness from a host's
-// must have stood open for calm, unless a person has looked and approved.
+// must have stood open for calm, unless a person has looked and approved or confirmed.
 func (c *Core) calmly(point Point, host nova.HostName, r *Recovery) []Answer {
 	answers := Ask(point, host, r, c.state, &c.world, c.policy)
 	q := question{point: point, host: host, recovery: r, state: c.state, world: &c.world, policy: c.policy}
-	approved := q.approval() != nil
+	approved := q.approval() != nil || q.word() != nil
 	for i := range answers {
 		a := &answers[i]
 		if point == AtEvacuate || a.Gate != GateStorm && a.Gate != GateControlPlane {

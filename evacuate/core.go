@@ -110,6 +110,7 @@ type Core struct {
 	// proven is when this leader first saw the proof in force, on its own clock:
 	// the proof's own times may be another controller's, or of before a step.
 	proven    map[RecoveryID]proven
+	spoken    map[nova.HostName]proven // the same of a person's word
 	decisions map[nova.HostName]Decision
 
 	state *State
@@ -135,6 +136,7 @@ func (c *Core) reset(term uint64) {
 	c.shut = map[gateKey]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
 	c.proven = map[RecoveryID]proven{}
+	c.spoken = map[nova.HostName]proven{}
 }
 
 // Decisions gives what was last decided of each host.
@@ -155,6 +157,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 	}
 	c.world.fallen = countFallen(question{state: s, world: &c.world, policy: c.policy})
 	c.tendPlans()
+	c.tendWords()
 	c.scoreShadow()
 	for _, host := range s.HostNames() {
 		c.settle(host)
@@ -206,7 +209,8 @@ func (c *Core) decide(host nova.HostName) {
 	v := c.world.Verdicts[host]
 	answers := c.calmly(AtDecide, host, nil)
 	c.decisions[host] = Decision{Point: AtDecide, At: c.world.Now, Answers: answers, Verdict: v, Mode: c.mode(host)}
-	if v.State != detector.Dead && !v.Condemned() || c.mode(host).Mode == ModeOff {
+	word := c.state.word(host, bootOf(c.state, &c.world, host), c.world.Now)
+	if v.State != detector.Dead && !v.Condemned() && word == nil || c.mode(host).Mode == ModeOff {
 		return
 	}
 	if a, closed := Closed(answers); closed {
@@ -219,8 +223,11 @@ func (c *Core) decide(host nova.HostName) {
 			return // one at a time: the next is decided with this one counted
 		}
 	}
-	c.commit(Entry{Kind: KindOpen, Host: host, Open: c.newRecovery(host, v),
-		Text: fmt.Sprintf("%s: %s", v.State, v.Detail)})
+	r, text := c.newRecovery(host, v), fmt.Sprintf("%s: %s", v.State, v.Detail)
+	if word != nil {
+		r.Boot, text = word.Boot, fmt.Sprintf("%s; confirmed dead by %s", text, word.mark())
+	}
+	c.commit(Entry{Kind: KindOpen, Host: host, Open: r, Text: text})
 }
 
 func (c *Core) newRecovery(host nova.HostName, v detector.Verdict) *Recovery {

@@ -84,6 +84,7 @@ func (s *State) askCancel(r *Recovery, e Entry) error {
 	}
 	m := e.mark()
 	r.Cancel = &m
+	s.unsay(r.Host, "the recovery is being cancelled")
 	s.handsOff(r, e, "cancelled")
 	return nil
 }

@@ -35,6 +35,8 @@ const (
 	KindHostSeen        Kind = "host.seen"
 	KindHostQuarantine  Kind = "host.quarantine"
 	KindHostRelease     Kind = "host.release"
+	KindConfirmDead     Kind = "host.confirm-dead"
+	KindConfirmVoid     Kind = "host.confirm-void"
 	KindOpen            Kind = "recovery.open"
 	KindStep            Kind = "recovery.step"
 	KindEvacuations     Kind = "recovery.evacuations"
@@ -90,6 +92,7 @@ type Entry struct {
 	Return      *Return        `json:"return,omitempty"`
 	Ring        *RingStep      `json:"ring,omitempty"`
 	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
+	Confirm     *Confirmation  `json:"confirm,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -133,6 +136,7 @@ func (e Entry) missing() string {
 		KindReturn:         {"return", e.Return != nil},
 		KindRing:           {"ring", e.Ring != nil},
 		KindHostQuarantine: {"quarantine", e.Quarantine != nil},
+		KindConfirmDead:    {"confirmation", e.Confirm != nil},
 		KindPlan:           {"plan", e.Plan != nil},
 		KindPlanApprove:    {"plans", len(e.PlanIDs) > 0},
 		KindPlanEnd:        {"plans", len(e.PlanIDs) > 0},

@@ -74,6 +74,7 @@ type question struct {
 	state    *State
 	world    *World
 	policy   Policy
+	given    *Confirmation // a word that is asked about before it is given
 }
 
 // gate is a row of the table in docs/decisions.md, which a test holds against
@@ -115,15 +116,18 @@ var gates = []gate{
 // Ask asks every gate of a point, in order. All answers are given, so that an
 // operator sees every reason at once; one that does not pass holds.
 func Ask(point Point, host nova.HostName, r *Recovery, s *State, w *World, p Policy) []Answer {
-	q := question{point, host, r, s, w, p}
+	return ask(question{point: point, host: host, recovery: r, state: s, world: w, policy: p})
+}
+
+func ask(q question) []Answer {
 	var answers []Answer
 	for _, g := range gates {
-		if slices.Contains(g.at, point) {
+		if slices.Contains(g.at, q.point) {
 			standing, reason := g.ask(q)
 			answers = append(answers, Answer{g.name, standing != Held, standing, reason})
 		}
 	}
-	return lift(q, answers, q.approval())
+	return liftWord(q, lift(q, answers, q.approval()), q.word())
 }
 
 // Closed gives the first answer that does not pass.

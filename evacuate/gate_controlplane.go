@@ -30,9 +30,10 @@ func askControlPlane(q question) (Standing, string) {
 	case n.Conductors == 0 || n.Schedulers == 0:
 		return Held, fmt.Sprintf("Nova has %d conductors and %d schedulers up: an evacuation would hang", n.Conductors, n.Schedulers)
 	}
-	// A host that is proven off is explained, whatever its neighbours do.
-	proven := q.point == AtEvacuate && q.world.Cloud.Condition == detector.SegmentFault
-	if !proven && q.world.Cloud.Holds(q.world.Verdicts[q.host]) {
+	// A host that is proven off, or that a person calls dead, is explained, whatever
+	// its neighbours do.
+	explained := (q.point == AtEvacuate || q.word() != nil) && q.world.Cloud.Condition == detector.SegmentFault
+	if !explained && q.world.Cloud.Holds(q.world.Verdicts[q.host]) {
 		return Held, fmt.Sprintf("%s: %s", q.world.Cloud.Condition, q.world.Cloud.Detail)
 	}
 	if !destination(q) {

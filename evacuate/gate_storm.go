@@ -85,7 +85,7 @@ func counts(q question, host nova.HostName) bool {
 }
 
 func recently(q question, r *Recovery) bool {
-	return r.Proof != nil && q.world.Now.Sub(r.Proof.Commanded) < q.policy.StormWindow
+	return r.Proof != nil && q.world.Now.Sub(r.Proof.Began()) < q.policy.StormWindow
 }
 
 // cloud is the limit of the whole: what falls in a domain that is recovered by
@@ -122,11 +122,12 @@ func (t *toll) perHour() string {
 	return ""
 }
 
-// offAt is when its host was last commanded off, or may have been; zero if never.
+// offAt is when its host was last commanded off, or may have been, or taken for off
+// by a person's word; zero if never.
 func (r *Recovery) offAt() time.Time {
 	at := r.OffSent
-	if r.Proof != nil && r.Proof.Commanded.After(at) {
-		at = r.Proof.Commanded
+	if r.Proof != nil && r.Proof.Began().After(at) {
+		at = r.Proof.Began()
 	}
 	if s := r.Steps[StepFence]; s != nil && s.Intent.After(at) {
 		at = s.Intent
@@ -164,7 +165,7 @@ func (t *toll) cliff() string {
 func (t *toll) fell(host nova.HostName) (time.Time, bool) {
 	for _, r := range t.state.Recoveries {
 		if r.Host == host && (r.Status == StatusOpen || recently(t.question, r)) {
-			return r.LastHeard, r.Reason != detector.ReasonPowerOff
+			return r.LastHeard, r.Reason != detector.ReasonPowerOff && r.Reason != detector.ReasonNeverHeard
 		}
 	}
 	v, judged := t.world.Verdicts[host]

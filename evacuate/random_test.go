@@ -92,11 +92,17 @@ func (c *cloud) fault(rng *rand.Rand) {
 		"mode " + pick("off", "observe", "shadow", "approve", "inherit") + " host " + string(h.name),
 		"mode " + pick("observe", "approve", "inherit") + " aggregate gpu",
 		"approve-any", "approve-any", "drain", "undrain", "cancel " + string(h.name), "end " + string(h.name),
-		"maintenance " + string(h.name) + " off",
-	}[rng.IntN(32)]
+		"maintenance " + string(h.name) + " off", "confirm " + string(h.name),
+	}[rng.IntN(33)]
 	f := strings.Fields(script)
 	if f[0] == "boot" && c.host(h.name).power {
 		return
+	}
+	if f[0] == "confirm" {
+		// A person looks first, and takes the time that is asked for.
+		if c.run(65 * time.Second); h.power {
+			return
+		}
 	}
 	if (f[0] == "cancel" || f[0] == "end") && c.recovery(h.name) == nil {
 		return

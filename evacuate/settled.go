@@ -12,7 +12,7 @@ func Settled(s *State, p Policy, now time.Time) map[nova.HostName]bool {
 	settled := map[nova.HostName]bool{}
 	for host := range s.Hosts {
 		r := s.Open(host)
-		if r != nil && r.Status != StatusOpen && r.Proof != nil && now.Sub(r.Proof.Commanded) >= p.StormWindow {
+		if r != nil && r.Status != StatusOpen && r.Proof != nil && now.Sub(r.Proof.Began()) >= p.StormWindow {
 			settled[host] = true
 		}
 	}

@@ -96,6 +96,9 @@ type Host struct {
 	// Upsets are what counts towards a quarantine.
 	Upsets     []Upset     `json:"upsets,omitempty"`
 	Quarantine *Quarantine `json:"quarantine,omitempty"`
+	// Confirmed is the last person's word that it is dead, whatever that is worth by
+	// now.
+	Confirmed *Confirmation `json:"confirmed,omitempty"`
 	// Instances is the last list of servers seen while Nova answered.
 	Instances []nova.ServerID `json:"instances,omitempty"`
 }

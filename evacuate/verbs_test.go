@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -48,6 +49,8 @@ func (c *cloud) verbOfModes(f []string, host nova.HostName, arg func(int) string
 				return c.verb([]string{"approve", string(p.ID)})
 			}
 		}
+	case "confirm":
+		return c.confirm(host, orWord(arg(2), arg(1)))
 	case "reject":
 		return c.operator(Entry{Kind: KindPlanEnd, PlanIDs: []PlanID{PlanID(arg(1))}, Word: string(PlanRejected), Text: strings.Join(f[2:], " ")})
 	case "again":
@@ -68,6 +71,17 @@ func (c *cloud) verbOfModes(f []string, host nova.HostName, arg func(int) string
 		return fmt.Errorf("no verb %q", f[0])
 	}
 	return nil
+}
+
+// confirm gives a person's word, as the API's command does.
+func (c *cloud) confirm(host nova.HostName, typed string) error {
+	word := fence.Word{By: "ann", Reason: "its plugs are pulled", Typed: typed}
+	confirmed, err := Confirm(host, word, c.state, c.world(), c.policy)
+	if err != nil {
+		c.say("REFUSED %v", err)
+		return nil
+	}
+	return c.operator(Entry{Kind: KindConfirmDead, Host: host, Confirm: confirmed, Term: c.term, Text: word.Reason})
 }
 
 // describeAsked tells how a host's newest plan, or a shadow decision, stands.

@@ -73,8 +73,12 @@ func (v *investigator) suspects(ctx context.Context) {
 	now := v.c.clock.Now()
 	cloud, _ := v.c.observer.sky()
 	alone := cloud.Condition == detector.Storm && v.c.mayFall(v.c.observer.last())
+	onWord := v.c.onWord()
 	for host, verdict := range v.c.observer.last() {
 		probe, power := verdict.Wanted()
+		if onWord[host] {
+			probe, power = true, true
+		}
 		every := investigateEvery
 		if !power {
 			every = confirmEvery

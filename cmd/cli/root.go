@@ -65,7 +65,7 @@ func Root(h Hooks) *cobra.Command {
 	f.StringVar(&s.ca, "ca", os.Getenv("LIFEBOAT_CA"), "CA of the API's certificate (env LIFEBOAT_CA)")
 	f.StringVarP(&s.output, "output", "o", "table", "table or json")
 	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
-		s.mode(), s.plan(), s.plans(), s.approve(), s.reject(), s.shadow(), s.cancel(),
+		s.mode(), s.plan(), s.plans(), s.approve(), s.reject(), s.shadow(), s.cancel(), s.confirmDead(),
 		s.halt("unfreeze", "go on after a freeze", api.VerbFreeze, false),
 		s.halt("drain", "open nothing new; what is open is finished", api.VerbDrain, true),
 		s.halt("undrain", "let recoveries open again", api.VerbDrain, false),

@@ -301,7 +301,28 @@ func operate(c *Cloud, o order) (func(), error) {
 	if q.Verb == "remove" {
 		q.Verb = api.VerbHostRemove
 	}
+	c.ask(q, o)
+	return nil, nil
+}
+
+func isConfirmed(n names, o order) error {
+	if len(o.args) != 1 && len(o.args) != 2 || !slices.Contains(n.hosts, o.args[0]) {
+		return errors.New("write a host, and its name again if it is mistyped")
+	}
+	return nil
+}
+
+// confirmDead gives a person's word; a name that is not the host's is mistyped.
+func confirmDead(c *Cloud, o order) (func(), error) {
+	typed := o.args[len(o.args)-1]
+	c.ask(api.Command{Verb: api.VerbConfirmDead, Host: nova.HostName(o.args[0]), Flag: true, Word: typed, Reason: "seen without power", By: "ann"}, o)
+	return nil, nil
+}
+
+// ask hands a command to whoever leads.
+func (c *Cloud) ask(q api.Command, o order) {
 	c.work.Go(func() {
+		var err error
 		for range 20 {
 			err = api.ErrNotLeader
 			if l := c.leader(); l != nil {
@@ -320,5 +341,4 @@ func operate(c *Cloud, o order) (func(), error) {
 		}
 		c.note("operator", "refused: %s: %v", strings.Join(o.args, " "), err)
 	})
-	return nil, nil
 }

@@ -49,6 +49,8 @@ var verbs = map[string]verbDef{
 	"restart": {"restart CONTROLLERS", "SIGKILL, and at once again", oneOf(isVoter), eachVoter(func(v *voter) (func(), error) { v.kill(); return startVoter(v) })},
 	"clock":   {"clock ANY STEP", "the wall clock jumps: +10m, -1h", oneOf(isAny, isStep), stepClock},
 
+	"confirm-dead": {"confirm-dead HOST [TYPED]", "an operator gives their word that the host is dead, and types its name", isConfirmed, confirmDead},
+
 	"operator": {"operator COMMAND ...", "arm MODE, freeze on|off, maintenance HOST on|off, return HOST, remove HOST, or another command of the API: VERB [HOST] [WORD]", isCommand, operate},
 }
 

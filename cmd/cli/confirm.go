@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// confirmDead shows what is known of a host, has its name typed again, and gives
+// the operator's word.
+func (s *shell) confirmDead() *cobra.Command {
+	var reason, yes string
+	var in io.Reader
+	c := withReason(cmd("confirm-dead HOST", "give your word that a host is dead, where no fencing can prove it: its instances are started elsewhere", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+		if strings.TrimSpace(reason) == "" {
+			return usage("confirm-dead %s: give --reason: how do you know?", a[0])
+		}
+		cl, err := s.client()
+		if err != nil {
+			return err
+		}
+		q := api.Command{Verb: api.VerbConfirmDead, Host: nova.HostName(a[0]), By: operator()}
+		if yes == "" {
+			text, err := cl.command(ctx, q)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.err, "%s\nType the host's name to give your word that it is dead: ", text)
+			if yes, err = line(in); err != nil {
+				return codeError{ExitRefused, fmt.Errorf("nothing was typed: %w", err)}
+			}
+		}
+		if yes != a[0] {
+			return codeError{ExitRefused, fmt.Errorf("%q is not %q: nothing was done", yes, a[0])}
+		}
+		q.Flag, q.Word, q.Reason = true, yes, reason
+		text, err := cl.command(ctx, q)
+		if err != nil {
+			return err
+		}
+		return s.say(text)
+	}), &reason)
+	c.Flags().StringVar(&yes, "yes", "", "the host's name once more, in place of typing it: for scripts")
+	c.PreRun = func(c *cobra.Command, _ []string) { in = c.InOrStdin() }
+	return c
+}
+
+func line(in io.Reader) (string, error) {
+	text, err := bufio.NewReader(io.LimitReader(in, 1024)).ReadString('\n')
+	text = strings.TrimSpace(text)
+	if text == "" && err == nil {
+		err = errors.New("an empty line")
+	}
+	if text != "" {
+		err = nil
+	}
+	return text, err
+}
