@@ -1,7 +1,6 @@
 package evacuate
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -346,17 +345,17 @@ func (c *Core) byWord(r *Recovery) bool {
 // their way is fenced again; before that its recovery is cancelled.
 func (c *Core) disproved(r *Recovery, after time.Time) (Entry, bool) {
 	life := vitals(r.Host, &c.world)
-	e := Entry{Kind: KindVoid, Recovery: r.ID, Word: cmp.Or(life.what, "its BMC read on") + " after the operator's word"}
+	e, what := Entry{Kind: KindVoid, Recovery: r.ID, Word: "a sign of life after the operator's word"}, life.what
 	heard := c.world.Heard[r.Host]
 	switch {
 	case heard.At.After(after) && heard.Boot != r.Boot && r.Boot != "":
-		e.Word, e.Boot, e.Flag = "the host powered itself on", heard.Boot, r.sent()
+		e.Boot, e.Flag, what = heard.Boot, r.sent(), "the host powered itself on"
 	case life.at.After(after):
 	case life.on.After(after):
-		e.Word, e.Flag = "its BMC read on after the operator's word", r.sent()
+		e.Word, e.Flag, what = "its BMC read on after the operator's word", r.sent(), "its BMC read on"
 	default:
 		return Entry{}, false
 	}
-	e.Text = "PROOF VOID: the operator's word does not hold: " + e.Word
+	e.Text = "PROOF VOID: the operator's word does not hold: " + what
 	return e, true
 }
