@@ -18,11 +18,15 @@ var fingerprint = regexp.MustCompile(`^sha256:([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{
 // merge fills in what the host left out, as far as the method knows it.
 func (b *BMC) merge(from BMC) {
 	fill(&b.Method, from.Method)
+	fill(&b.Budget, from.Budget)
+	if b.Method == MethodCommand || b.Method == MethodPDU {
+		b.fillAgent() // other devices have other users
+		return
+	}
 	fill(&b.Username, from.Username)
 	if !b.Password.Given() {
 		b.Password = from.Password
 	}
-	fill(&b.Budget, from.Budget)
 	fill(&b.Budget, 20*time.Second)
 	switch b.Method {
 	case MethodIPMI:
@@ -137,8 +141,13 @@ func (inv *inventory) host(at string, h *Host) {
 
 func (inv *inventory) bmc(at, host string, b *BMC) {
 	d := inv.d
-	d.oneOf(key(at, "method"), b.Method, []string{MethodIPMI, MethodRedfish})
+	d.oneOf(key(at, "method"), b.Method, []string{MethodIPMI, MethodRedfish, MethodCommand, MethodPDU})
 	d.between(key(at, "budget"), b.Budget, 2*time.Second, fenceTime)
+	if b.Method == MethodCommand || b.Method == MethodPDU {
+		inv.agents(at, host, b)
+		return
+	}
+	inv.belongs(at, b.strange())
 	if b.Username == "" {
 		d.fault(key(at, "username"), "missing: give the BMC's user here or under defaults.bmc")
 	}

@@ -190,6 +190,8 @@ type Host struct {
 const (
 	MethodIPMI    = "ipmi"
 	MethodRedfish = "redfish"
+	MethodCommand = "command" // a fence agent
+	MethodPDU     = "pdu"     // all feeds of the host, each by a fence agent
 )
 
 // BMC is one way to read and command a host's power.
@@ -212,6 +214,37 @@ type BMC struct {
 	CA          string `yaml:"ca,omitempty"`
 	Fingerprint string `yaml:"fingerprint,omitempty"`
 	Insecure    bool   `yaml:"insecure,omitempty"`
+
+	// Agent is for command: a fence agent's name, or its path. Address, username,
+	// password and plug are its parameters of that name, or of the one that it has
+	// for them; Parameters and Secrets the others, by the names in its metadata.
+	Agent      string            `yaml:"agent,omitempty"`
+	Plug       string            `yaml:"plug,omitempty"`
+	Parameters map[string]string `yaml:"parameters,omitempty"`
+	Secrets    map[string]Secret `yaml:"secrets,omitempty"`
+	// Timeout bounds one call of an agent.
+	Timeout time.Duration `yaml:"timeout,omitempty"`
+
+	// Feeds is how many a host has, for pdu; Outlets are the ways to all of them.
+	Feeds   int      `yaml:"feeds,omitempty"`
+	Outlets []Outlet `yaml:"outlets,omitempty"`
+}
+
+// Outlet is how a fence agent is called; for pdu, one feed of a host.
+type Outlet struct {
+	Agent      string            `yaml:"agent,omitempty"`
+	Address    string            `yaml:"address,omitempty"`
+	Plug       string            `yaml:"plug,omitempty"`
+	Username   string            `yaml:"username,omitempty"`
+	Password   Secret            `yaml:"password,omitempty"`
+	Parameters map[string]string `yaml:"parameters,omitempty"`
+	Secrets    map[string]Secret `yaml:"secrets,omitempty"`
+	Timeout    time.Duration     `yaml:"timeout,omitempty"`
+}
+
+// Outlet is how the agent of method command is called.
+func (b BMC) Outlet() Outlet {
+	return Outlet{b.Agent, b.Address, b.Plug, b.Username, b.Password, b.Parameters, b.Secrets, b.Timeout}
 }
 
 // Log is how a process logs.

@@ -181,6 +181,7 @@ func (c *Controller) LoadSecrets() error {
 		for j := range c.Hosts[i].BMC {
 			b, at := &c.Hosts[i].BMC[j], item(key(item("hosts", i), "bmc"), j)
 			file(key(at, "ca"), b.CA, present)
+			b.loadAgents(at, check)
 			if !b.Password.Given() {
 				continue
 			}

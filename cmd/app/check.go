@@ -13,6 +13,24 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
+// CheckAgents holds the parameters of every fence agent against what the agent says
+// of itself. It contacts nobody but the agents' programs on this machine.
+func CheckAgents(cfg *config.Controller) error {
+	makes := newMethod()
+	var errs []error
+	for _, h := range cfg.Hosts {
+		for _, b := range h.BMC {
+			if b.Method != config.MethodCommand && b.Method != config.MethodPDU {
+				continue
+			}
+			if _, err := makes(h.Name, b, clock.System().Now); err != nil {
+				errs = append(errs, fmt.Errorf("host %s: %s: %w", h.Name, b.Method, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // CheckOnline compares a controller's file with the world: every host must be a
 // nova-compute, every nova-compute should be a host, every BMC must tell its
 // power. It only reads.
@@ -45,7 +63,7 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 			fmt.Fprintf(out, "warning: nova-compute %s is not among `hosts`: it will not be recovered\n", h)
 		}
 	}
-	p, err := newPowers(cfg.Hosts, clk, newMethod)
+	p, err := newPowers(cfg.Hosts, clk, newMethod())
 	if err != nil {
 		return err
 	}

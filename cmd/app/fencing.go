@@ -11,15 +11,36 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/command"
 	"github.com/lifeboat-ha/lifeboat/fence/ipmi"
+	"github.com/lifeboat-ha/lifeboat/fence/pdu"
 	"github.com/lifeboat-ha/lifeboat/fence/redfish"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// newMethod makes a fencing method: a new kind is one case here and one folder
-// in fence/.
-func newMethod(_ string, b config.BMC, now func() time.Time) (fence.Method, error) {
+// newMethod gives what makes fencing methods: a new kind is one case here and one
+// folder in fence/. Each fence agent is asked for its metadata once.
+func newMethod() func(host string, b config.BMC, now func() time.Time) (fence.Method, error) {
+	agents := &command.Agents{}
+	return func(_ string, b config.BMC, now func() time.Time) (fence.Method, error) {
+		return makeMethod(agents, b, now)
+	}
+}
+
+func makeMethod(agents *command.Agents, b config.BMC, now func() time.Time) (fence.Method, error) {
 	switch b.Method {
+	case config.MethodCommand:
+		return byAgent(agents, b.Outlet(), "", now)
+	case config.MethodPDU:
+		o := pdu.Options{Declared: b.Feeds, Now: now}
+		for i, outlet := range b.Outlets {
+			feed, err := byAgent(agents, outlet, fmt.Sprintf("feed-%d", i+1), now)
+			if err != nil {
+				return nil, fmt.Errorf("outlet %d: %w", i+1, err)
+			}
+			o.Feeds = append(o.Feeds, feed)
+		}
+		return pdu.New(o)
 	case config.MethodIPMI:
 		return ipmi.New(ipmi.Options{Address: b.Address, Username: b.Username, Password: b.Password.Reveal(),
 			Cipher: b.Cipher, Privilege: b.Privilege, Now: now})
@@ -36,6 +57,33 @@ func newMethod(_ string, b config.BMC, now func() time.Time) (fence.Method, erro
 		return redfish.New(o)
 	}
 	return nil, fmt.Errorf("unknown fencing method %q", b.Method)
+}
+
+// byAgent makes a method that calls a fence agent.
+func byAgent(agents *command.Agents, o config.Outlet, name string, now func() time.Time) (fence.Method, error) {
+	agent, err := agents.Get(context.Background(), o.Agent)
+	if err != nil {
+		return nil, err
+	}
+	secrets := map[string]string{}
+	for k, s := range o.Secrets {
+		secrets[k] = s.Reveal()
+	}
+	return command.New(agent, command.Options{Name: name, Address: o.Address, Username: o.Username, Password: o.Password.Reveal(), Plug: o.Plug,
+		Parameters: o.Parameters, Secrets: secrets, Timeout: o.Timeout, Now: now})
+}
+
+// callTimeout is what one call of a method may take: the default for a BMC, and
+// what was configured for fence agents.
+func callTimeout(b config.BMC) time.Duration {
+	most := b.Timeout
+	for _, o := range b.Outlets {
+		most = max(most, o.Timeout)
+	}
+	if most == 0 {
+		return 0
+	}
+	return most + time.Second // it is for the method to end it, and say why
 }
 
 // powers fences by host name. One operation at a time reaches each host's BMC:
@@ -63,7 +111,7 @@ func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.
 			if err != nil {
 				return nil, fmt.Errorf("host %s: %s: %w", h.Name, b.Method, err)
 			}
-			c.Links = append(c.Links, fence.Link{Method: m, Budget: b.Budget})
+			c.Links = append(c.Links, fence.Link{Method: m, Budget: b.Budget, Call: callTimeout(b)})
 		}
 		p.chains[h.Name], p.locks[h.Name] = c, make(turn, 1)
 	}

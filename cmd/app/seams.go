@@ -48,7 +48,7 @@ func (s Seams) withDefaults() Seams {
 		s.Clock = clock.System()
 	}
 	if s.Method == nil {
-		s.Method = newMethod
+		s.Method = newMethod()
 	}
 	return s
 }

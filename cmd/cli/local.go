@@ -122,6 +122,11 @@ func (s *shell) configCmd() *cobra.Command {
 		for _, w := range cfg.Warnings() {
 			fmt.Fprintln(s.out, "warning: "+w)
 		}
+		if s.hooks.CheckAgents != nil {
+			if err := s.hooks.CheckAgents(cfg); err != nil {
+				return codeError{ExitUsage, err}
+			}
+		}
 		if online {
 			if s.hooks.CheckOnline == nil {
 				return absent("online check")

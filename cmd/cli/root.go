@@ -32,6 +32,8 @@ type Hooks struct {
 	// Sim plays a scenario file in virtual time; it ends the program unless the file
 	// is wrong.
 	Sim func(ctx context.Context, file string, seed uint64, logs string, out io.Writer) error
+	// CheckAgents holds a controller's file against the fence agents of this machine.
+	CheckAgents func(cfg *config.Controller) error
 	// CheckOnline checks a controller's file against Nova and the BMCs.
 	CheckOnline func(ctx context.Context, cfg *config.Controller, out io.Writer) error
 }

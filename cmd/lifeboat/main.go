@@ -20,8 +20,8 @@ func main() {
 		Version:     app.Version,
 		Now:         clock.System().Now,
 		Enrol:       app.Enrol,
-		CheckOnline: app.CheckOnline,
-		Sim:         demo.Sim,
+		CheckAgents: app.CheckAgents, CheckOnline: app.CheckOnline,
+		Sim: demo.Sim,
 		Demo: func(ctx context.Context, out io.Writer, keep bool) error {
 			return demo.Run(ctx, demo.Options{Out: out, Keep: keep})
 		},

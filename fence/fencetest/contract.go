@@ -24,6 +24,12 @@ type Harness struct {
 	// Unreachable and NotHonoured break the BMC or mend it. Dumb makes it
 	// answer without telling the power; nil where it cannot be.
 	Unreachable, NotHonoured, Dumb func(t *testing.T, broken bool)
+	// Vague says that the method can't tell a wrong password from a BMC that is not
+	// there: some other cause than none will do.
+	Vague bool
+	// Brief leaves out what only waits: a BMC that is not there, a call that is cut
+	// short, a chain's second link. For a second way to the same code.
+	Brief bool
 	// Patience bounds the wait for a reading; 5 s if zero.
 	Patience time.Duration
 	// Run runs a part; t.Run if nil, which a bubble of virtual time forbids.
@@ -42,12 +48,15 @@ func Contract(t *testing.T, h Harness) {
 	h.Run(t, "on, then off", h.onThenOff)
 	h.Run(t, "already off", h.alreadyOff)
 	h.Run(t, "power on", h.powerOn)
-	h.Run(t, "unreachable", h.unreachable)
 	h.Run(t, "wrong password", h.wrongPassword)
 	h.Run(t, "dumb", h.dumb)
-	h.Run(t, "cancelled", h.cancelled)
 	h.Run(t, "chain", h.chain)
 	h.Run(t, "chain without proof", h.chainWithoutProof)
+	if h.Brief {
+		return
+	}
+	h.Run(t, "unreachable", h.unreachable)
+	h.Run(t, "cancelled", h.cancelled)
 	h.Run(t, "chain's second link", h.secondLink)
 }
 
@@ -127,6 +136,12 @@ func (h Harness) command(t *testing.T, f func(context.Context) error) error {
 	return f(ctx)
 }
 
+// alike says that a cause is the one wanted, or, where the method is vague about
+// passwords, any.
+func (h Harness) alike(got, want fence.Cause) bool {
+	return got == want || h.Vague && want == fence.CauseAuth && got != fence.CauseNone
+}
+
 // refused checks a command's error.
 func (h Harness) refused(t *testing.T, err error, cause fence.Cause) {
 	t.Helper()
@@ -135,7 +150,7 @@ func (h Harness) refused(t *testing.T, err error, cause fence.Cause) {
 		t.Errorf("error %v (%T), want a *fence.Error of %s", err, err, cause)
 		return
 	}
-	if e.Cause != cause || e.Method == "" || e.Doing == "" {
+	if !h.alike(e.Cause, cause) || e.Method == "" || e.Doing == "" {
 		t.Errorf("error %+v, want %s", e, cause)
 	}
 	h.discreet(t, err.Error())
@@ -199,7 +214,7 @@ func (h Harness) unreachable(t *testing.T) {
 func (h Harness) wrongPassword(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		h.begin(t, on)
-		if r := h.read(t, h.Wrong); r.Power != fence.Unknown || r.Cause != fence.CauseAuth {
+		if r := h.read(t, h.Wrong); r.Power != fence.Unknown || !h.alike(r.Cause, fence.CauseAuth) {
 			t.Errorf("machine on %v: reading %+v", on, r)
 		}
 		h.refused(t, h.command(t, h.Wrong.Off), fence.CauseAuth)
@@ -274,12 +289,15 @@ func (h Harness) chainWithoutProof(t *testing.T) {
 		{"unreachable", h.Method, h.Unreachable, fence.CauseUnreachable},
 		{"wrong password", h.Wrong, nil, fence.CauseAuth},
 	} {
+		if h.Brief && c.name != "not honoured" {
+			continue
+		}
 		h.begin(t, true)
 		if c.broken != nil {
 			c.broken(t, true)
 		}
 		_, attempts, err := h.fence(t, fence.Link{Method: c.method, Budget: 7 * time.Second})
-		if !errors.Is(err, fence.ErrNoProof) || len(attempts) != 1 || attempts[0].Cause != c.cause {
+		if !errors.Is(err, fence.ErrNoProof) || len(attempts) != 1 || !h.alike(attempts[0].Cause, c.cause) {
 			t.Errorf("%s: %v, %+v", c.name, err, attempts)
 			continue
 		}

@@ -228,7 +228,9 @@ func need(t *testing.T, program, from string) string {
 	return path
 }
 
-func TestFenceIPMI(t *testing.T) {
+// ipmiBox starts a machine behind ipmi_sim.
+func ipmiBox(t *testing.T) *box {
+	t.Helper()
 	sim := need(t, "ipmi_sim", "Debian: openipmi")
 	need(t, "ipmitool", "Debian: ipmitool")
 	b := newBox(t, "udp")
@@ -250,6 +252,11 @@ set_working_mc 0x20
   user 3 true "oper"  "%s" operator 10 none md2 md5 straight
 `, b.port, b.dir, rightPassword, rightPassword), 0o600)
 	b.start(t, sim, "-c", "lan.conf", "-f", "emu", "-s", b.dir, "-n")
+	return b
+}
+
+func TestFenceIPMI(t *testing.T) {
+	b := ipmiBox(t)
 	method := func(user, password, privilege string) fence.Method {
 		m, err := ipmi.New(ipmi.Options{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port)), Username: user,
 			Password: password, Cipher: "3", Privilege: privilege, Now: time.Now})
@@ -274,10 +281,14 @@ set_working_mc 0x20
 	t.Run("gone", func(t *testing.T) { b.gone(t, good) })
 }
 
-func TestFenceRedfish(t *testing.T) {
+const systemUUID = "5f2f0f6e-0c0d-4c5b-9a4e-2f6d7f2f0001"
+
+// redfishBox starts a machine behind sushy-emulator.
+func redfishBox(t *testing.T) (b *box, cert []byte, pin string) {
+	t.Helper()
 	tools := cmp.Or(os.Getenv("LAB_TOOLS"), "/opt/lifeboat-lab")
 	python := need(t, filepath.Join(tools, "bin", "python"), "test/lab/lab install")
-	b := newBox(t, "tcp")
+	b = newBox(t, "tcp")
 	// The driver looks for bmc-power where it stands itself: ours, not the lab's.
 	driver, err := filepath.Abs("../lab/redfish.py")
 	if err == nil {
@@ -293,9 +304,14 @@ func TestFenceRedfish(t *testing.T) {
 		t.Fatalf("bcrypt of the emulator's environment: %v", err)
 	}
 	b.write(t, "auth", string(auth), 0o600)
-	cert, pin := certificate(t, b)
-	const uuid = "5f2f0f6e-0c0d-4c5b-9a4e-2f6d7f2f0001"
-	b.start(t, python, filepath.Join(b.dir, "redfish.py"), "n1", "127.0.0.1", strconv.Itoa(b.port), uuid, "auth", "bmc.crt", "bmc.key", b.dir)
+	cert, pin = certificate(t, b)
+	b.start(t, python, filepath.Join(b.dir, "redfish.py"), "n1", "127.0.0.1", strconv.Itoa(b.port), systemUUID, "auth", "bmc.crt", "bmc.key", b.dir)
+	return b, cert, pin
+}
+
+func TestFenceRedfish(t *testing.T) {
+	b, cert, pin := redfishBox(t)
+	const uuid = systemUUID
 	method := func(o redfish.Options) *redfish.Method {
 		o.Address, o.Username, o.Now = "https://127.0.0.1:"+strconv.Itoa(b.port), "admin", time.Now
 		o.Password = cmp.Or(o.Password, rightPassword)
