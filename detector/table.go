@@ -307,6 +307,7 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	if !h.since.IsZero() {
 		v.HeardFor = h.last.Sub(h.since)
 	}
+	v.Controllers = slices.Grow(v.Controllers, len(t.controllers))
 	for c, s := range t.controllers {
 		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), HeardAge: -1, Deaf: sums.deaf(c, host)}
 		if of, ok := s.hosts[host]; ok {
@@ -317,6 +318,7 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	if last, _, _ := t.LastHeard(host); now.Sub(last) > time.Duration(t.policy.Missed)*t.policy.Interval {
 		v.Votes = t.votesOn(host, known, now) // nobody needs to vote on a host that is heard
 	}
+	v.Probes = slices.Grow(v.Probes, len(h.probes))
 	for _, p := range h.probes {
 		base := h.answered[baseKey{p.Network, p.Kind}]
 		ill, domain := t.unfit(p.Observer, p.Network, known, now)
@@ -354,7 +356,7 @@ const (
 func (v *View) sort() {
 	slices.SortFunc(v.Controllers, func(a, b Hearing) int { return cmpString(string(a.Controller), string(b.Controller)) })
 	slices.SortFunc(v.Probes, func(a, b ProbeSight) int {
-		return cmpString(string(a.Observer)+a.Network+a.Kind, string(b.Observer)+b.Network+b.Kind)
+		return cmp.Or(cmp.Compare(a.Observer, b.Observer), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Kind, b.Kind))
 	})
 }
 

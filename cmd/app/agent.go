@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -48,6 +49,8 @@ type Agent struct {
 	keys     *keyRing
 	sender   *heartbeat.Sender
 	reach    *reach
+	caller   *http.Client // see client
+	callerOf *identity.Identity
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -91,6 +94,7 @@ func (a *Agent) savedRoster() roster {
 // Start brings the agent up.
 func (a *Agent) Start(ctx context.Context) (err error) {
 	a.stop = newStopper()
+	a.stop.onStop("calls to the controllers", a.hangUp)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.stop.stop())

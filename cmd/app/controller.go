@@ -50,7 +50,10 @@ type Controller struct {
 	keyRing   *keyRing
 	addresses map[nova.HostName][]heartbeat.Address
 	racks     map[nova.HostName]string
-	ports     []uint16
+	// storage and places are as configured; nobody writes to them.
+	storage map[nova.HostName]evacuate.Storage
+	places  map[nova.HostName][]evacuate.Domain
+	ports   []uint16
 
 	machine  *machine
 	observer *observer
@@ -79,10 +82,10 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
 		seams: seams, policy: policyOf(cfg.Policy, cfg.Kdump), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
-		racks: map[nova.HostName]string{}}
+		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts)}
 	for _, h := range cfg.Hosts {
 		name := nova.HostName(h.Name)
-		c.racks[name] = h.Domain
+		c.racks[name], c.storage[name] = h.Domain, evacuate.Storage(h.Storage)
 		for _, network := range slices.Sorted(maps.Keys(h.Addresses)) {
 			c.addresses[name] = append(c.addresses[name], heartbeat.Address{Network: network, Addr: h.Addresses[network]})
 		}

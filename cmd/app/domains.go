@@ -28,13 +28,21 @@ func domainsOf(hosts []config.Host) map[nova.HostName][]evacuate.Domain {
 
 // domains are the configured ones, and Nova's where the policy limits them.
 func (c *Controller) domains(sight evacuate.NovaSight) map[nova.HostName][]evacuate.Domain {
-	out := domainsOf(c.cfg.Hosts)
-	if _, asked := c.policy.StormDomains[evacuate.DomainZone]; asked {
+	_, zones := c.policy.StormDomains[evacuate.DomainZone]
+	_, aggregates := c.policy.StormDomains[evacuate.DomainAggregate]
+	if !zones && !aggregates {
+		return c.places
+	}
+	out := make(map[nova.HostName][]evacuate.Domain, len(c.places))
+	for host, d := range c.places {
+		out[host] = slices.Clip(d)
+	}
+	if zones {
 		for host, s := range sight.Services {
 			out[host] = append(out[host], evacuate.Domain{Kind: evacuate.DomainZone, Name: s.Zone})
 		}
 	}
-	if _, asked := c.policy.StormDomains[evacuate.DomainAggregate]; asked {
+	if aggregates {
 		for _, a := range sight.Aggregates {
 			for _, host := range a.Hosts {
 				out[host] = append(out[host], evacuate.Domain{Kind: evacuate.DomainAggregate, Name: a.Name})

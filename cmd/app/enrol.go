@@ -76,10 +76,36 @@ func (s Seams) Enrol(ctx context.Context, cfg *config.Agent, controller, token s
 }
 
 // client talks to controllers as this host.
+// client is the agent's to all controllers, made anew with its identity. Its
+// connections are kept: a handshake for each roster was most of what an agent cost
+// a controller.
 func (a *Agent) client() (*http.Client, error) {
 	a.mu.Lock()
-	ident := a.ident
-	a.mu.Unlock()
+	defer a.mu.Unlock()
+	if a.caller != nil && a.callerOf == a.ident {
+		return a.caller, nil
+	}
+	cl, err := a.newClient(a.ident)
+	if err != nil {
+		return nil, err
+	}
+	if a.caller != nil {
+		a.caller.CloseIdleConnections()
+	}
+	a.caller, a.callerOf = cl, a.ident
+	return cl, nil
+}
+
+func (a *Agent) hangUp() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.caller != nil {
+		a.caller.CloseIdleConnections()
+	}
+	return nil
+}
+
+func (a *Agent) newClient(ident *identity.Identity) (*http.Client, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ident.CAPEM) {
 		return nil, errors.New("the CA in this host's identity is damaged: enrol it anew")
@@ -94,7 +120,6 @@ func (a *Agent) askRoster(ctx context.Context, addr string) (roster, error) {
 	if err != nil {
 		return r, err
 	}
-	defer cl.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+addr+pathRoster, http.NoBody)

@@ -30,11 +30,7 @@ func (c *Controller) World() evacuate.World {
 	w.Nova, w.Servers, w.Domains = sight, servers, c.domains(sight)
 	w.Fencing = c.powers.sights()
 	w.Terms = c.observer.ackTerms()
-	w.Frozen, w.Aggregates = c.frozen(), c.aggregates()
-	w.Storage = map[nova.HostName]evacuate.Storage{}
-	for _, h := range c.cfg.Hosts {
-		w.Storage[nova.HostName(h.Name)] = evacuate.Storage(h.Storage)
-	}
+	w.Frozen, w.Aggregates, w.Storage = c.frozen(), c.aggregates(), c.storage
 	var settled map[nova.HostName]bool
 	c.machine.Locked(func(s *evacuate.State) {
 		w.Verdicts = c.observer.judgement(s, voters)

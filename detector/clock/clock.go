@@ -73,7 +73,8 @@ func (d Deadline) Left(now Reading) (left time.Duration, ok bool) {
 	return d.d - passed, true
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d or for the end of ctx, and then gives ctx's error.
+func Sleep(ctx context.Context, d time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (system) Read() Reading {
 
 func (system) Now() time.Time { return time.Now() }
 
-func (system) Sleep(ctx context.Context, d time.Duration) error { return sleep(ctx, d) }
+func (system) Sleep(ctx context.Context, d time.Duration) error { return Sleep(ctx, d) }
 
 func read(id int32) time.Duration {
 	var ts unix.Timespec
@@ -60,4 +60,4 @@ func (v virtual) Read() Reading {
 
 func (virtual) Now() time.Time { return time.Now() }
 
-func (virtual) Sleep(ctx context.Context, d time.Duration) error { return sleep(ctx, d) }
+func (virtual) Sleep(ctx context.Context, d time.Duration) error { return Sleep(ctx, d) }

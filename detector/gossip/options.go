@@ -155,6 +155,8 @@ func (o *Options) config(ring *memberlist.Keyring, known int) *memberlist.Config
 	c.ProbeInterval, c.ProbeTimeout, c.SuspicionMult, c.GossipInterval = t.probe, t.timeout, t.suspicion, t.gossip
 	c.GossipToTheDeadTime, c.DeadNodeReclaimTime = keepDead, reclaim
 	c.TCPTimeout = streamTime
+	// A ping gets no shorter, and each attempt costs 80 KiB of memory.
+	c.EnableCompression = false
 	if known >= manyMembers {
 		c.IndirectChecks = 4
 	}

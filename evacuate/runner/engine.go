@@ -31,6 +31,9 @@ type Engine struct {
 	Executor Executor
 	// Every is the tick; 250 ms if zero.
 	Every time.Duration
+	// Leads, if set, says whether this controller may decide anything. Where it may
+	// not, the engine thinks at every idleTicks-th tick only.
+	Leads func() bool
 	// Crash, if set, is called around every commit and action, for tests that
 	// end the process at a named point.
 	Crash func(point string)
@@ -44,6 +47,9 @@ type Engine struct {
 // applyTimeout bounds one entry's commit.
 const applyTimeout = 5 * time.Second
 
+// idleTicks: a follower decides nothing, and its page may be a second old.
+const idleTicks = 4
+
 // Run drives the core until ctx ends, and waits for its actions.
 func (e *Engine) Run(ctx context.Context) {
 	every := e.Every
@@ -55,12 +61,15 @@ func (e *Engine) Run(ctx context.Context) {
 	outcomes := make(chan evacuate.Outcome)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for {
+	for ticks := 0; ; {
 		var o *evacuate.Outcome
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if ticks++; ticks%idleTicks != 0 && e.Leads != nil && !e.Leads() {
+				continue
+			}
 		case out := <-outcomes:
 			o = &out
 		}

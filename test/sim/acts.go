@@ -107,11 +107,11 @@ func (c *Cloud) still(name string, yes bool) {
 		m.freeze(yes)
 		return
 	}
-	if r := c.voter(name).current(); r != nil {
+	if p := c.net.runsOn(c.voter(name).node); p != nil {
 		if yes {
-			r.proc.freeze()
+			p.freeze()
 		} else {
-			r.proc.thaw()
+			p.thaw()
 		}
 	}
 }

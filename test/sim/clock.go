@@ -45,20 +45,8 @@ func (c *nodeClock) Now() time.Time {
 	return withMono(c.origin.Add(mono+step), mono)
 }
 
-// Sleep waits for d, and then for the end of a freeze.
-func (c *nodeClock) Sleep(ctx context.Context, d time.Duration) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	t := time.NewTimer(max(d, 0))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// Sleep waits for d of the bubble's time, frozen or not.
+func (c *nodeClock) Sleep(ctx context.Context, d time.Duration) error { return clock.Sleep(ctx, d) }
 
 func (c *nodeClock) stepWall(d time.Duration) {
 	c.mu.Lock()

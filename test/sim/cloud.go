@@ -347,6 +347,13 @@ func (c *Cloud) fatal(v *voter, r *voterRun, err error) {
 	c.work.Go(v.kill)
 }
 
+// end kills what still stops in order: it may be frozen.
+func (c *Cloud) end(x *node) {
+	if p := c.net.runsOn(x); p != nil {
+		p.kill()
+	}
+}
+
 // Close ends everything, and lets the last timers of the ring run out.
 func (c *Cloud) Close() {
 	c.closing.Store(true) // nothing is started any more
@@ -355,9 +362,11 @@ func (c *Cloud) Close() {
 	c.cancel()
 	for _, h := range c.hosts {
 		h.endAgent()
+		c.end(h.node)
 	}
 	for _, v := range c.voters {
 		v.kill()
+		c.end(v.node)
 	}
 	c.nova.Close()
 	c.work.Wait()

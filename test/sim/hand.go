@@ -17,7 +17,7 @@ const slack = 500 * time.Millisecond
 func (w *watch) acts(v *voter, what string) {
 	w.topology()
 	now := w.clock()
-	r := v.current()
+	r := v.newest() // one that is being stopped may act too
 	if r == nil {
 		return
 	}
@@ -48,7 +48,7 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 	host, now := string(m.name), w.clock()
 	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
 	again := false
-	if r := v.current(); r != nil {
+	if r := v.newest(); r != nil {
 		// By the operator's matrix a host that is heard may be condemned.
 		if verdict := r.ctl.Verdicts()[m.name]; verdict.State == detector.Isolated && verdict.Condemned() {
 			again = true

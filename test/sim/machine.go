@@ -131,15 +131,6 @@ func (m *machine) stopAgent() {
 	})
 }
 
-func (m *machine) process() *process {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.run == nil {
-		return nil
-	}
-	return m.run.proc
-}
-
 // powered is what a change of power does, whoever made it.
 func (m *machine) powered(on bool) {
 	if !on {
@@ -224,7 +215,7 @@ func (m *machine) hang(yes bool) {
 
 // freeze stops everything above the kernel, which goes on to answer.
 func (m *machine) freeze(yes bool) {
-	p := m.process()
+	p := m.cloud.net.runsOn(m.node)
 	if yes {
 		if p != nil {
 			p.freeze()

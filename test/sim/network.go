@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -11,13 +10,16 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/gossip/gossiptest"
 )
 
 // Networks of a cloud.
 const (
-	Management = "management"
-	Storage    = "storage"
-	Tenant     = "tenant"
+	Management = detector.NetworkManagement
+	Storage    = detector.NetworkStorage
+	Tenant     = detector.NetworkTenant
 )
 
 // tick is the grain of the network's time: what arrives within one arrives
@@ -161,84 +163,27 @@ func (n *network) send(p *process, from, to netip.AddrPort, b []byte) {
 	b = bytes.Clone(b)
 	n.after(delay, func() {
 		if e := n.packets[to]; target.node.up && e != nil {
-			e.proc.whenAwake(func() { e.put(packet{from, b}) })
+			e.proc.whenAwake(func() { e.put(from, to, b) })
 		}
 	})
 }
 
-type packet struct {
-	from netip.AddrPort
-	b    []byte
-}
-
-// queued is how many packets wait in a socket before the next is dropped.
-const queued = 8192
-
-// packetConn is one UDP socket.
+// packetConn is one UDP socket of a process.
 type packetConn struct {
+	*gossiptest.Socket
 	proc *process
-	at   netip.AddrPort
-	in   chan packet
-	gone chan struct{}
-	once sync.Once
 }
 
-func (e *packetConn) put(p packet) {
-	select {
-	case e.in <- p:
-		if from, ok := e.proc.net.places[p.from.Addr()]; ok && e.proc.net.arrived != nil {
-			e.proc.net.arrived(from.node, e.at)
-		}
-	default:
+// put is the arrival of a packet. Under the lock.
+func (e *packetConn) put(from, at netip.AddrPort, b []byte) {
+	n := e.proc.net
+	if !e.Put(from, b) || n.arrived == nil {
+		return
+	}
+	if p, ok := n.places[from.Addr()]; ok {
+		n.arrived(p.node, at)
 	}
 }
-
-// ReadFrom waits for a packet.
-func (e *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	select {
-	case p := <-e.in:
-		return copy(b, p.b), net.UDPAddrFromAddrPort(p.from), nil
-	case <-e.gone:
-		return 0, nil, net.ErrClosed
-	}
-}
-
-// WriteTo sends one.
-func (e *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	select {
-	case <-e.gone:
-		return 0, net.ErrClosed
-	default:
-	}
-	u, ok := to.(*net.UDPAddr)
-	if !ok {
-		return 0, fmt.Errorf("write to %v: not an address of UDP", to)
-	}
-	ap := u.AddrPort()
-	e.proc.net.send(e.proc, e.at, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), b)
-	return len(b), nil
-}
-
-// Close frees the port.
-func (e *packetConn) Close() error {
-	e.once.Do(func() {
-		e.proc.net.locked(func() {
-			if e.proc.net.packets[e.at] == e {
-				delete(e.proc.net.packets, e.at)
-			}
-		})
-		close(e.gone)
-	})
-	return nil
-}
-
-// LocalAddr is where it is bound.
-func (e *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(e.at) }
-
-// Deadlines are not kept: Close ends a read.
-func (e *packetConn) SetDeadline(time.Time) error      { return nil }
-func (e *packetConn) SetReadDeadline(time.Time) error  { return nil }
-func (e *packetConn) SetWriteDeadline(time.Time) error { return nil }
 
 // process is one run of a program on a machine: it is what owns sockets, and what
 // is frozen or killed.
@@ -259,6 +204,13 @@ func (n *network) spawn(x *node) *process {
 	p := &process{net: n, node: x, thawed: make(chan struct{}), conns: map[*stream]bool{}, ports: 40000}
 	close(p.thawed)
 	n.locked(func() { x.proc = p })
+	return p
+}
+
+// runsOn is the newest process of a machine, one that is being stopped too; nil
+// before the first.
+func (n *network) runsOn(x *node) (p *process) {
+	n.locked(func() { p = x.proc })
 	return p
 }
 
@@ -367,7 +319,14 @@ func (p *process) ListenPacket(at netip.AddrPort) (net.PacketConn, error) {
 	if p.net.packets[at] != nil {
 		return nil, opError("listen", at, os.NewSyscallError("bind", syscall.EADDRINUSE))
 	}
-	e := &packetConn{proc: p, at: at, in: make(chan packet, queued), gone: make(chan struct{})}
+	e := &packetConn{proc: p}
+	e.Socket = gossiptest.NewSocket(at, func(to netip.AddrPort, b []byte) { p.net.send(p, at, to, b) }, func() {
+		p.net.locked(func() {
+			if p.net.packets[at] == e {
+				delete(p.net.packets, at)
+			}
+		})
+	})
 	p.net.packets[at] = e
 	return e, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -29,16 +30,7 @@ const (
 )
 
 // pause waits unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+func pause(ctx context.Context, d time.Duration) bool { return clock.Sleep(ctx, d) == nil }
 
 // way is the path from a process to a server that is no process of ours: Nova, or
 // a BMC.

@@ -15,11 +15,11 @@ const calm = 40 * time.Second
 // expects nothing but that the invariants hold.
 func Random(seed uint64) string {
 	d := &dice{rand.New(rand.NewPCG(seed, 0x6c696665626f6174))}
-	hosts := 6 + d.IntN(5)
+	hosts := d.size()
 	var b strings.Builder
 	fmt.Fprintf(&b, "story: random schedule %d\n", seed)
 	fmt.Fprintf(&b, "cloud: {controllers: %d, hosts: %d, domains: %d, servers: %d, profile: %s}\n",
-		d.one(3, 3, 3, 5), hosts, 2+d.IntN(3), 1+d.IntN(2), pickOne(d, "default", "default", "fast"))
+		d.one(3, 3, 3, 3, 3, 3, 3, 5), hosts, 2+d.IntN(3), 1+d.IntN(2), pickOne(d, "default", "default", "fast"))
 	fmt.Fprintf(&b, "policy: {leader_grace: %ds, quiet_period: 20s, healthy_delay: 5s, power_on: %s, storm: {count: %d, window: 3m}}\n",
 		3+d.IntN(5), pickOne(d, "operator", "automatic"), 1+d.IntN(2))
 	b.WriteString("faults:\n")
@@ -44,6 +44,19 @@ func Random(seed uint64) string {
 }
 
 type dice struct{ *rand.Rand }
+
+// size is mostly that of a small cloud, where a schedule is cheap; one in eight is
+// up to 12 hosts, one in 64 up to 24.
+func (d *dice) size() int {
+	switch k := d.IntN(64); {
+	case k == 0:
+		return 13 + d.IntN(12)
+	case k < 8:
+		return 8 + d.IntN(5)
+	default:
+		return 4 + d.IntN(3)
+	}
+}
 
 func (d *dice) one(of ...int) int { return of[d.IntN(len(of))] }
 

@@ -149,6 +149,13 @@ func (v *voter) current() *voterRun {
 	return v.run
 }
 
+// newest is the run that is under way, or else the last one, which may still stop.
+func (v *voter) newest() *voterRun {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last
+}
+
 // alive says that it runs and is not frozen.
 func (v *voter) alive() bool {
 	r := v.current()

@@ -2,36 +2,22 @@ package gossiptest
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 )
 
-// queued is how many packets an end holds before it drops, as a socket buffer.
-const queued = 8192
-
-type packet struct {
-	from netip.AddrPort
-	b    []byte
-	at   time.Time
-}
-
 // end is one bound port: packets, and streams for a Transport.
 type end struct {
-	n       *Network
-	at      netip.AddrPort
-	packets chan packet
+	*Socket
 	streams chan net.Conn // nil: refuses streams
-	gone    chan struct{}
-	once    sync.Once
 }
 
 func (n *Network) bind(at netip.AddrPort, streams chan net.Conn) (*end, error) {
-	e := &end{n: n, at: at, packets: make(chan packet, queued), streams: streams, gone: make(chan struct{})}
+	e := &end{streams: streams}
+	e.Socket = NewSocket(at, func(to netip.AddrPort, b []byte) { n.send(at, to, b) }, func() { n.with(func() { delete(n.ends, at) }) })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ends[at] != nil {
@@ -40,13 +26,6 @@ func (n *Network) bind(at netip.AddrPort, streams chan net.Conn) (*end, error) {
 	n.ends[at] = e
 	n.host(at.Addr())
 	return e, nil
-}
-
-func (e *end) close() {
-	e.once.Do(func() {
-		e.n.with(func() { delete(e.n.ends, e.at) })
-		close(e.gone)
-	})
 }
 
 // send puts a packet on the way.
@@ -85,10 +64,7 @@ func (n *Network) deliver(from, to netip.AddrPort, b []byte) {
 		return
 	}
 	if e := n.ends[to]; e != nil {
-		select {
-		case e.packets <- packet{from, b, time.Now()}:
-		default: // the buffer is full
-		}
+		e.Put(from, b)
 	}
 }
 
@@ -98,42 +74,5 @@ func (n *Network) PacketConn(at netip.AddrPort) (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &packetConn{e}, nil
+	return e.Socket, nil
 }
-
-type packetConn struct{ *end }
-
-func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	select {
-	case p := <-c.packets:
-		return copy(b, p.b), net.UDPAddrFromAddrPort(p.from), nil
-	case <-c.gone:
-		return 0, nil, net.ErrClosed
-	}
-}
-
-func (c *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	select {
-	case <-c.gone:
-		return 0, net.ErrClosed
-	default:
-	}
-	ap, err := netip.ParseAddrPort(to.String())
-	if err != nil {
-		return 0, fmt.Errorf("write to %v: %w", to, err)
-	}
-	c.n.send(c.at, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), b)
-	return len(b), nil
-}
-
-func (c *packetConn) Close() error {
-	c.close()
-	return nil
-}
-
-func (c *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.at) }
-
-// Deadlines are not kept: Close ends a read.
-func (c *packetConn) SetDeadline(time.Time) error      { return nil }
-func (c *packetConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *packetConn) SetWriteDeadline(time.Time) error { return nil }

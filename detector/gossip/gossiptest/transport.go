@@ -23,7 +23,7 @@ func (n *Network) Transport(at netip.AddrPort) func() (memberlist.Transport, err
 		if err != nil {
 			return nil, err
 		}
-		t := &transport{end: e, out: make(chan *memberlist.Packet)}
+		t := &transport{end: e, n: n, out: make(chan *memberlist.Packet)}
 		go t.forward()
 		return t, nil
 	}
@@ -31,18 +31,18 @@ func (n *Network) Transport(at netip.AddrPort) func() (memberlist.Transport, err
 
 type transport struct {
 	*end
+	n   *Network
 	out chan *memberlist.Packet
 }
 
 func (t *transport) forward() {
 	for {
+		p, err := t.Next()
+		if err != nil {
+			return
+		}
 		select {
-		case p := <-t.packets:
-			select {
-			case t.out <- &memberlist.Packet{Buf: p.b, From: net.UDPAddrFromAddrPort(p.from), Timestamp: p.at}:
-			case <-t.gone:
-				return
-			}
+		case t.out <- &memberlist.Packet{Buf: p.B, From: net.UDPAddrFromAddrPort(p.From), Timestamp: p.At}:
 		case <-t.gone:
 			return
 		}
@@ -57,8 +57,7 @@ func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.out }
 func (t *transport) StreamCh() <-chan net.Conn           { return t.streams }
 
 func (t *transport) Shutdown() error {
-	t.close()
-	return nil
+	return t.Close()
 }
 
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
