@@ -34,7 +34,11 @@ func askFenceable(q question) (Standing, string) {
 	if age > q.policy.Fenceable {
 		return Held, fmt.Sprintf("its BMC last read on with a living agent %s ago, %s is the limit%s", round(age), q.policy.Fenceable, because(f.Last))
 	}
-	return Met, strings.Join(f.Methods, ", then ")
+	text := strings.Join(f.Methods, ", then ")
+	if f.Within > 0 {
+		text += fmt.Sprintf("; proven within %s, or held", f.Within)
+	}
+	return Met, text
 }
 
 // Powered is when a BMC last read on, and off, while its host's agent lived, as

@@ -51,7 +51,9 @@ type Proposal struct {
 	Detail   string          `json:"detail"`
 	Evidence []string        `json:"evidence,omitempty"`
 	// Methods fence it, in the order in which they are tried.
-	Methods   []string          `json:"methods"`
+	Methods []string `json:"methods"`
+	// Within is how long they have together: after it there is a proof, or a hold.
+	Within    time.Duration     `json:"within,omitempty"`
 	Instances []PlannedInstance `json:"instances"`
 	Answers   []Answer          `json:"answers"`
 
@@ -86,7 +88,7 @@ func (p *Proposal) Active() bool { return p.Status == PlanWaiting || p.Status ==
 func propose(host nova.HostName, s *State, w *World, p Policy, answers []Answer) *Proposal {
 	v := w.Verdicts[host]
 	out := &Proposal{Host: host, Boot: v.View.Boot, Prepared: w.Now, Verdict: v.State, Reason: v.Reason, Detail: v.Detail,
-		Evidence: evidence(v), Methods: w.Fencing[host].Methods, Answers: answers, Down: downNow(s, w)}
+		Evidence: evidence(v), Methods: w.Fencing[host].Methods, Within: w.Fencing[host].Within, Answers: answers, Down: downNow(s, w)}
 	if p.PlanExpiry > 0 {
 		out.Expires = w.Now.Add(p.PlanExpiry)
 	}
@@ -227,6 +229,9 @@ func (p *Proposal) Text() string {
 		fmt.Fprintf(&b, "If %s (boot %s) were dead now\n", p.Host, orWord(p.Boot, "not known"))
 	}
 	fmt.Fprintf(&b, "  %s\n  why: %s\n", p.Line(), p.Why)
+	if p.Within > 0 {
+		fmt.Fprintf(&b, "  proven off within %s, or held\n", p.Within)
+	}
 	if p.Storm != "" {
 		fmt.Fprintf(&b, "  part of %s: %d hosts are dead or suspect\n", p.Storm, p.Down)
 	}

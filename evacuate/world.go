@@ -94,6 +94,8 @@ type KdumpSight struct {
 // Fencing is a host's fencing as configured and checked.
 type Fencing struct {
 	Methods []string
+	// Within is how long all methods together may take to a proof.
+	Within time.Duration
 	// Refused says why the host must not be fenced, "" if it may.
 	Refused string
 	// PoweredOn is when the BMC last read on while the agent was heard.

@@ -46,6 +46,20 @@ type Chain struct {
 	Clock Clock
 }
 
+// Within is the longest that Off takes: after it there is a proof, or none by this
+// chain.
+func (c Chain) Within() time.Duration {
+	var sum time.Duration
+	for _, l := range c.Links {
+		if l.Budget > 0 {
+			sum += l.Budget
+		} else {
+			sum += DefaultBudget
+		}
+	}
+	return sum
+}
+
 // Attempt is what one link did, for the ledger and for explain.
 type Attempt struct {
 	Method   string        `json:"method"`

@@ -350,3 +350,11 @@ func TestRead(t *testing.T) {
 		}
 	})
 }
+
+// A chain's time is the sum of its links', each with its default.
+func TestWithin(t *testing.T) {
+	c := fence.Chain{Links: []fence.Link{{Budget: 40 * time.Second}, {}}}
+	if got := c.Within(); got != 60*time.Second || (fence.Chain{}).Within() != 0 {
+		t.Error(got)
+	}
+}

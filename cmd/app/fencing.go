@@ -233,7 +233,7 @@ func (p *powers) sights() map[nova.HostName]evacuate.Fencing {
 	defer p.mu.Unlock()
 	out := make(map[nova.HostName]evacuate.Fencing, len(p.chains))
 	for host, c := range p.chains {
-		f := evacuate.Fencing{PoweredOn: p.on[host], ReadOff: p.off[host]}
+		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host]}
 		for _, l := range c.Links {
 			f.Methods = append(f.Methods, l.Method.Name())
 		}
