@@ -8,6 +8,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # How much runs at once: the lab shares two cores with what it measures.
 JOBS    ?= 2
 FUZZ    ?= 60s
+# How much `make bench` measures: quick or full.
+BENCH   ?= quick
 # How many random schedules `make sim` plays.
 SEEDS   ?= 150
 
@@ -59,8 +61,8 @@ contract: # the adapters against the real thing; what is not given is skipped, a
 lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
 
-bench: # the benchmarks beside the code
-	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 60m ./...
+bench: # BENCH=quick: minutes; BENCH=full: the whole table of docs/performance.md, for a night
+	LIFEBOAT_BENCH=$(BENCH) $(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 8h ./...
 
 fuzz: # each fuzz test for FUZZ, one after the other
 	@set -e; for package in $$($(GO) list ./...); do \

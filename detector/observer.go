@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -24,7 +25,7 @@ func (t *Table) votesOn(host nova.HostName, known int, now time.Time) []Vote {
 			Age: now.Sub(v.at), Ill: illness(v.ring, median, known),
 		})
 	}
-	slices.SortFunc(votes, func(a, b Vote) int { return cmpString(string(a.Observer), string(b.Observer)) })
+	slices.SortFunc(votes, func(a, b Vote) int { return cmp.Compare(a.Observer, b.Observer) })
 	return votes
 }
 

@@ -221,7 +221,7 @@ func (t *Table) Report(c Observer, ring RingView, now time.Time) Report {
 	for h, s := range t.controller(c).hosts {
 		r.Hosts = append(r.Hosts, HeardOf{Host: h, Age: now.Sub(s.at), Boot: s.boot, Start: s.start, Leaving: s.leaving})
 	}
-	slices.SortFunc(r.Hosts, func(a, b HeardOf) int { return cmpString(string(a.Host), string(b.Host)) })
+	slices.SortFunc(r.Hosts, func(a, b HeardOf) int { return cmp.Compare(a.Host, b.Host) })
 	for _, s := range t.hosts {
 		for k, p := range s.probes {
 			if age := now.Sub(p.Began); k.observer == c && age <= t.policy.ProbeFresh {
@@ -354,20 +354,10 @@ const (
 )
 
 func (v *View) sort() {
-	slices.SortFunc(v.Controllers, func(a, b Hearing) int { return cmpString(string(a.Controller), string(b.Controller)) })
+	slices.SortFunc(v.Controllers, func(a, b Hearing) int { return cmp.Compare(a.Controller, b.Controller) })
 	slices.SortFunc(v.Probes, func(a, b ProbeSight) int {
 		return cmp.Or(cmp.Compare(a.Observer, b.Observer), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Kind, b.Kind))
 	})
-}
-
-func cmpString(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // FreshControllers counts the controllers whose report is evidence at now.

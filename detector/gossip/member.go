@@ -206,7 +206,7 @@ func (m *Member) create(why Renewal) error {
 	case m.o.Transport != nil:
 		t, err = m.o.Transport()
 	case m.o.Sockets != nil:
-		t, err = over(m.o.Sockets, m.o.Bind, m.o.advertise(), m.o.Now)
+		t, err = Over(m.o.Sockets, m.o.Bind, m.o.advertise(), m.o.Now)
 	default:
 		t, err = sockets(m.o)
 	}

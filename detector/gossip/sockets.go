@@ -37,7 +37,8 @@ type socketed struct {
 // mostPacket is the longest datagram there can be.
 const mostPacket = 64 << 10
 
-func over(s Sockets, bind, advertise netip.AddrPort, now func() time.Time) (memberlist.Transport, error) {
+// Over makes a transport of such sockets for any member of memberlist.
+func Over(s Sockets, bind, advertise netip.AddrPort, now func() time.Time) (memberlist.Transport, error) {
 	packets, err := s.ListenPacket(bind)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,9 @@
 // Package bench measures detection: how soon a death becomes a verdict, how
 // often the healthy are taken for dead, and what watching costs. Rings,
-// heartbeats and the judge are the production ones; the network and the time are
-// not real (testing/synctest), so figures of time hold for a network without
-// congestion and processes that are not starved.
+// heartbeats and the judge are the production ones, in BenchmarkDetection whole
+// controllers and agents; the network and the time are not real (testing/synctest),
+// so figures of time hold for a network without congestion and processes that are
+// not starved, and do not depend on the load of the machine that measures.
 package bench
 
 import (
@@ -26,18 +27,14 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-var (
-	sizes   = flag.String("hosts", "20,50,100", "sizes of the cloud to measure")
-	profile = flag.String("profile", string(gossip.ProfileDefault), "the ring's profile")
-)
+var profile = flag.String("profile", string(gossip.ProfileDefault), "the ring's profile, of the benchmarks whose rows do not name one")
 
-func clouds(b *testing.B, run func(b *testing.B, hosts int)) {
-	for _, s := range strings.Split(*sizes, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			b.Fatal(err)
+// clouds runs a benchmark for each size, up to most.
+func clouds(b *testing.B, most int, run func(b *testing.B, hosts int)) {
+	for _, n := range scope().hosts {
+		if n <= most {
+			b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) { run(b, n) })
 		}
-		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) { run(b, n) })
 	}
 }
 
@@ -74,7 +71,6 @@ type cloud struct {
 	dead   map[nova.HostName]time.Time // first verdict
 	wrong  map[nova.HostName]int       // rounds in which the living were judged dead
 	doubts int                         // rounds in which the living were suspect
-	loss   float64
 }
 
 type node struct {
@@ -87,9 +83,8 @@ type node struct {
 	receiver *heartbeat.Receiver
 
 	// Guarded by cloud.mu.
-	sick     bool                 // killed or cut: whatever is said of it is no mistake
-	diedAt   map[string]time.Time // for whom, while it was sick
-	falseRng map[string]bool      // for whom, while it lived
+	sick     bool            // killed or cut: whatever is said of it is no mistake
+	falseRng map[string]bool // for whom, while it lived
 }
 
 func newCloud(t *testing.T, hosts int, p parts) *cloud {
@@ -100,7 +95,7 @@ func newCloud(t *testing.T, hosts int, p parts) *cloud {
 	for i := range hosts + voters {
 		seed := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, ed25519.SeedSize/2)
 		n := &node{name: fmt.Sprintf("compute-%04d", i), addr: netip.AddrFrom4([4]byte{10, 0, byte(i / 250), byte(i%250 + 1)}),
-			key: ed25519.NewKeyFromSeed(seed), diedAt: map[string]time.Time{}, falseRng: map[string]bool{}}
+			key: ed25519.NewKeyFromSeed(seed), falseRng: map[string]bool{}}
 		if i < voters {
 			n.id = fmt.Sprintf("c%d", i+1)
 			n.name = gossip.ControllerName(n.id)

@@ -17,7 +17,7 @@ const ipUDP = 28
 func BenchmarkCost(b *testing.B) {
 	for name, p := range map[string]parts{"ring": {gossip: true}, "heartbeats": {heartbeat: true}} {
 		b.Run(name, func(b *testing.B) {
-			clouds(b, func(b *testing.B, hosts int) {
+			clouds(b, 1000, func(b *testing.B, hosts int) {
 				const idle = 2 * time.Minute
 				var spent time.Duration
 				var sent, controllers gossiptest.Traffic

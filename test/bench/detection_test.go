@@ -1,159 +1,198 @@
 package bench
 
 import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+	"github.com/lifeboat-ha/lifeboat/test/sim"
 )
 
-const kills = 5
+// Deaths come deathEvery apart, so that several are under investigation at once;
+// no more than two hosts of five die in one cloud. What is not decided within
+// patience after the last death was missed.
+const (
+	deathEvery = 2 * time.Second
+	patience   = 30 * time.Second
+	// retires is when an operator takes a dead host out of service: until then it is
+	// investigated, which costs more than all the rest.
+	retires = 25 * time.Second
+)
 
-// BenchmarkDetection measures the time from a host's death to the verdict Dead,
-// without the fast path by its BMC, and how much of it the ring takes.
+// troubles are what ails the cloud meanwhile: faults of a scenario.
+var troubles = []struct{ name, fault string }{
+	{"loss=0", ""},
+	{"loss=5", "lose 5%"},
+	{"loss=10", "lose 10%"},
+	{"frozen=10", "starve 10% 4s/1s"},
+}
+
+// BenchmarkDetection measures whole clouds of the simulator: the time from a death
+// to its recovery in the ledger, all gates passed, after a power cut that the BMC
+// tells and after a hang where only absence speaks, and who was wronged. Beside
+// each agent runs a member of plain memberlist, in the same process.
 func BenchmarkDetection(b *testing.B) {
-	clouds(b, func(b *testing.B, hosts int) {
-		var ring, verdict []time.Duration
-		wrong := 0
-		for b.Loop() {
-			inBubble(b, func(t *testing.T) {
-				c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
-				defer c.close()
-				c.judge()
-				time.Sleep(30 * time.Second)
-				for i := range kills {
-					r, v := c.kill(c.nodes[voters+i*hosts/kills])
-					ring, verdict = append(ring, r), append(verdict, v)
-					time.Sleep(20 * time.Second)
+	for _, hosts := range scope().hosts {
+		for _, profile := range scope().profiles {
+			for i, t := range troubles {
+				if i >= scope().troubles {
+					break
 				}
-				w, _, _ := c.mistakes()
-				wrong += w
-			})
+				r := &row{hosts: hosts, profile: profile, trouble: t.name}
+				b.Run(r.name(), func(b *testing.B) {
+					for b.Loop() {
+						for seed := uint64(1); min(len(r.power), len(r.hang)) < scope().deaths; seed++ {
+							inBubble(b, func(t *testing.T) { r.measure(t, troubles[i].fault, seed) })
+						}
+					}
+					r.report(b)
+				})
+			}
 		}
-		report(b, "ring", ring)
-		report(b, "verdict", verdict)
-		b.ReportMetric(float64(wrong), "false-verdicts")
-		b.ReportMetric(0, "ns/op")
-	})
-}
-
-// BenchmarkMassDeath kills three hosts of ten at once and counts how many are
-// judged dead within a minute, and for how many that still holds then.
-func BenchmarkMassDeath(b *testing.B) {
-	clouds(b, func(b *testing.B, hosts int) {
-		var dead, now, wrong, killed int
-		for b.Loop() {
-			inBubble(b, func(t *testing.T) {
-				c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
-				defer c.close()
-				c.judge()
-				time.Sleep(30 * time.Second)
-				victims := c.nodes[voters : voters+3*hosts/10]
-				for _, n := range victims {
-					c.setSick(n, true)
-					c.net.Kill(n.addr)
-				}
-				for _, n := range victims {
-					n.sender.Close()
-					n.member.Close()
-				}
-				time.Sleep(time.Minute)
-				w, _, _ := c.mistakes()
-				wrong, killed = wrong+w, killed+len(victims)
-				for _, n := range victims {
-					ever, still := c.isDead(n)
-					dead, now = dead+ever, now+still
-				}
-			})
-		}
-		b.ReportMetric(100*float64(dead)/float64(killed), "%-ever-dead")
-		b.ReportMetric(100*float64(now)/float64(killed), "%-dead-after-1min")
-		b.ReportMetric(float64(wrong), "false-verdicts")
-		b.ReportMetric(0, "ns/op")
-	})
-}
-
-func report(b *testing.B, what string, all []time.Duration) {
-	slices.Sort(all)
-	b.ReportMetric(all[len(all)/2].Seconds(), "s-"+what+"-p50")
-	b.ReportMetric(all[len(all)-1].Seconds(), "s-"+what+"-max")
-}
-
-// BenchmarkMistakes counts the living that are taken for dead: by the judge,
-// and by the ring alone.
-func BenchmarkMistakes(b *testing.B) {
-	for _, trouble := range []struct {
-		name string
-		make func(*cloud)
-	}{
-		{"flaps", (*cloud).flaps},
-		{"loss5", func(c *cloud) { c.lose(0.05) }},
-		{"loss10", func(c *cloud) { c.lose(0.10) }},
-		{"freeze10pct", (*cloud).freezes},
-	} {
-		b.Run(trouble.name, func(b *testing.B) {
-			clouds(b, func(b *testing.B, hosts int) {
-				var verdicts, victims, events, doubts int
-				for b.Loop() {
-					inBubble(b, func(t *testing.T) {
-						c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
-						defer c.close()
-						c.judge()
-						time.Sleep(30 * time.Second)
-						trouble.make(c)
-						v, r, e := c.mistakes()
-						verdicts, victims, events, doubts = verdicts+v, victims+r, events+e, doubts+c.doubts
-					})
-				}
-				n := float64(b.N)
-				b.ReportMetric(float64(verdicts)/n, "false-verdicts")
-				b.ReportMetric(float64(victims)/n, "ring-victims")
-				b.ReportMetric(float64(events)/n, "ring-events")
-				b.ReportMetric(float64(doubts)/n, "suspect-rounds")
-				b.ReportMetric(0, "ns/op")
-			})
-		})
 	}
 }
 
-// flaps cuts one host off after the other, for different times.
-func (c *cloud) flaps() {
-	for i, cut := range []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second, 90 * time.Second} {
-		n := c.nodes[voters+i]
-		c.setSick(n, true)
-		c.net.Isolate(n.addr)
-		time.Sleep(cut)
-		c.net.Heal()
-		time.Sleep(30 * time.Second)
-		c.setSick(n, false)
-		time.Sleep(30 * time.Second)
+// policyOf lets many hosts die: what is measured is detection, not the limits.
+func policyOf() (p simPolicy) {
+	p = sim.DefaultPolicy()
+	p.Storm.Percent, p.Storm.PerHour, p.Storm.Cliff.Percent = 50, 10_000, 0
+	p.Concurrency, p.InFlight = 10_000, 100
+	return p
+}
+
+// measure adds one cloud's deaths to the row.
+func (r *row) measure(t *testing.T, fault string, seed uint64) {
+	setup := sim.DefaultSetup()
+	setup.Hosts, setup.Domains, setup.Servers, setup.Profile = r.hosts, 5, 1, r.profile
+	c, err := sim.Open(t.Context(), setup, policyOf(), seed, t.TempDir(), slog.DiscardHandler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	hosts, _ := c.Pick("hosts")
+	p, err := openPlain(c, hosts)
+	defer p.close()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var frozen []string
+	if fault != "" {
+		if r.trouble == "frozen=10" {
+			frozen, _ = c.Pick("10%")
+		}
+		p.mu.Lock()
+		for _, h := range frozen {
+			p.slow[h] = true
+		}
+		p.mu.Unlock()
+		r.do(t, c, fault)
+	}
+	began := c.Now()
+	time.Sleep(20 * time.Second)
+	died := map[string]death{}
+	var waits []death // to be taken out of service
+	for _, d := range r.deaths(hosts, frozen, seed) {
+		time.Sleep(d.after)
+		for len(waits) > 0 && c.Now()-waits[0].at > retires {
+			r.do(t, c, "operator maintenance "+waits[0].host+" on")
+			waits = waits[1:]
+		}
+		d.at = c.Now()
+		died[d.host] = d
+		waits = append(waits, d)
+		p.kill(d.host)
+		r.do(t, c, d.how+" "+d.host)
+	}
+	time.Sleep(patience)
+	r.take(c, p, died, c.Now()-began)
+}
+
+func (r *row) do(t *testing.T, c *sim.Cloud, order string) {
+	if err := c.Do(order); err != nil {
+		t.Errorf("%s: %v", order, err)
 	}
 }
 
-func (c *cloud) lose(p float64) {
-	c.mu.Lock()
-	c.loss = p
-	c.mu.Unlock()
-	c.net.SetLoss(p)
-	time.Sleep(2 * time.Minute)
+type death struct {
+	host, how string
+	after, at time.Duration
 }
 
-// freezes stops a tenth of the hosts for 4 s, then lets them run for 1 s, for a
-// minute. The network holds what they send; their timers run on, so that the
-// stall watchdogs do not notice: this is the worse case.
-func (c *cloud) freezes() {
-	frozen := c.nodes[voters : voters+max(1, (len(c.nodes)-voters)/10)]
-	for _, n := range frozen {
-		c.setSick(n, true)
-	}
-	for range 12 {
-		for _, n := range frozen {
-			c.net.Freeze(n.addr)
+const (
+	powerCut = "power-cut"
+	hang     = "hang"
+)
+
+// deaths draws who dies: no domain loses more than the others, and nobody who is
+// frozen now and then.
+func (r *row) deaths(hosts, frozen []string, seed uint64) []death {
+	draw := rand.New(rand.NewPCG(seed, uint64(r.hosts)))
+	n := min(2*len(hosts)/5, 2*(scope().deaths-min(len(r.power), len(r.hang))))
+	per := (len(hosts) + 4) / 5
+	var all []death
+	for i := 0; len(all) < n; i++ {
+		k := i%5*per + i/5
+		if k >= len(hosts) || slices.Contains(frozen, hosts[k]) {
+			continue
 		}
-		time.Sleep(4 * time.Second)
-		for _, n := range frozen {
-			c.net.Thaw(n.addr)
+		d := death{host: hosts[k], how: powerCut, after: deathEvery/2 + time.Duration(draw.Int64N(int64(deathEvery)))}
+		if len(all)%2 == 1 {
+			d.how = hang
 		}
-		time.Sleep(time.Second)
+		all = append(all, d)
 	}
-	time.Sleep(time.Minute)
+	return all
+}
+
+// take reads what came of the deaths.
+func (r *row) take(c *sim.Cloud, p *plain, died map[string]death, lasted time.Duration) {
+	decided := c.Decided()
+	for host, d := range died {
+		if dec, ok := decided[nova.HostName(host)]; !ok || dec.At < d.at {
+			r.missed++
+		} else if d.how == powerCut {
+			r.power = append(r.power, dec.At-d.at)
+		} else {
+			r.hang = append(r.hang, dec.At-d.at)
+		}
+		if at, ok := p.detected(host); ok {
+			r.plain = append(r.plain, at-d.at)
+		} else {
+			r.plainMissed++
+		}
+	}
+	for _, host := range c.Fenced() {
+		if _, ok := died[host]; !ok {
+			r.falseFences++
+		}
+	}
+	for _, v := range c.Opinions() {
+		d, dies := died[string(v.Host)]
+		if dies && v.At >= d.at {
+			continue
+		}
+		switch v.State {
+		case "Dead":
+			r.falseDead++
+		case "Suspect":
+			r.falseSuspect++
+		default:
+		}
+	}
+	p.mu.Lock()
+	r.plainAnyone, r.plainMost = r.plainAnyone+p.anyone, r.plainMost+p.most
+	p.mu.Unlock()
+	r.broken = append(r.broken, c.Broken()...)
+	r.watched += time.Duration(r.hosts-len(died)/2) * lasted
+	r.clouds++
+	r.lasted += lasted
+}
+
+func (r *row) name() string {
+	return fmt.Sprintf("hosts=%d/profile=%s/%s", r.hosts, r.profile, r.trouble)
 }

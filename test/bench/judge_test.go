@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -24,11 +22,7 @@ func (c *cloud) onEvent(n *node, e gossip.Event) {
 		if o.name != e.Name {
 			continue
 		}
-		if o.sick {
-			if _, ok := o.diedAt[n.name]; !ok {
-				o.diedAt[n.name] = e.At
-			}
-		} else if !n.sick {
+		if !o.sick && !n.sick {
 			o.falseRng[n.name] = true
 		}
 	}
@@ -54,7 +48,6 @@ func (c *cloud) judge() {
 }
 
 // gather puts to each host the question that a controller's prober would put.
-// An echo is tried three times; it is silent to whom all three are lost.
 func (c *cloud) gather() {
 	now := time.Now()
 	for _, v := range c.nodes[:voters] {
@@ -63,18 +56,13 @@ func (c *cloud) gather() {
 		c.table.Alive(detector.Observer(v.id), view, now)
 		for _, n := range c.nodes[voters:] {
 			p := detector.Probe{Observer: detector.Observer(v.id), Host: nova.HostName(n.name), Network: "management", Kind: detector.ProbeICMP, Answer: detector.Answered, Began: now}
-			if !c.net.Reaches(v.addr, n.addr) || c.threeLost() {
+			if !c.net.Reaches(v.addr, n.addr) {
 				p.Answer, p.Began = detector.Silent, now.Add(-time.Second)
 			}
 			c.table.Probe(p)
 		}
 		c.mu.Unlock()
 	}
-}
-
-func (c *cloud) threeLost() bool { // with mu held
-	p := 1 - (1-c.loss)*(1-c.loss)
-	return rand.Float64() < p*p*p
 }
 
 func (c *cloud) decide() {
@@ -103,37 +91,6 @@ func (c *cloud) setSick(n *node, sick bool) {
 	n.sick = sick
 }
 
-// kill takes a host's power and waits for the verdict.
-func (c *cloud) kill(n *node) (ring, verdict time.Duration) {
-	c.t.Helper()
-	c.setSick(n, true)
-	c.net.Kill(n.addr)
-	began := time.Now()
-	n.sender.Close()
-	n.member.Close()
-	for time.Since(began) < 3*time.Minute {
-		time.Sleep(judging)
-		c.mu.Lock()
-		at, ok := c.dead[nova.HostName(n.name)]
-		var second time.Time // two ring members make a vote
-		first := time.Time{}
-		for _, t := range n.diedAt {
-			switch {
-			case first.IsZero() || t.Before(first):
-				first, second = t, first
-			case second.IsZero() || t.Before(second):
-				second = t
-			}
-		}
-		c.mu.Unlock()
-		if ok {
-			return second.Sub(began), at.Sub(began)
-		}
-	}
-	c.t.Errorf("no verdict on %s: %s", n.name, c.explain(n))
-	return 0, 3 * time.Minute
-}
-
 // isDead says, as one or none, whether a host was ever judged dead, and
 // whether it is now.
 func (c *cloud) isDead(n *node) (ever, now int) {
@@ -153,17 +110,6 @@ func (c *cloud) isDead(n *node) (ever, now int) {
 func (c *cloud) verdict(n *node, now time.Time) detector.Verdict {
 	facts := detector.Facts{Voters: voters, Boot: bootID, Known: len(c.nodes)}
 	return detector.Judge(c.table.View(nova.HostName(n.name), facts, now), c.policy)
-}
-
-func (c *cloud) explain(n *node) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v := c.verdict(n, time.Now())
-	votes := map[string]int{}
-	for _, vote := range v.View.Votes {
-		votes[fmt.Sprintf("dead=%v ill=%q", vote.Dead, vote.Ill)]++
-	}
-	return fmt.Sprintf("%s (%s) %s; votes %v", v.State, v.Reason, v.Detail, votes)
 }
 
 // mistakes are the living that were judged dead, and the false deaths in rings.
