@@ -57,7 +57,7 @@ func (c *Core) follow(r *Recovery) {
 			}
 			// The list of the source is dear to a busy Nova: it is read only
 			// while something may still have to be sent.
-			if e.State != EvacDone && e.State != EvacSkipped && e.State != EvacFollowing {
+			if e.State != EvacDone && e.State != EvacSkipped && e.State != EvacFollowing && !c.flying(r, e) {
 				a.Source = true
 			}
 		}
@@ -152,11 +152,16 @@ func row(e *Evacuation, obs *Observation) (nova.Migration, bool) {
 	return found, found.ID != 0
 }
 
+// flying says that e's POST waits for its turn or its answer: nobody asks after it.
+func (c *Core) flying(r *Recovery, e *Evacuation) bool {
+	_, yes := c.flight[flightKey{recovery: r.ID, step: StepEvacuate, server: e.Server}]
+	return yes && e.State == EvacIntent
+}
+
 // adopt resolves a promised POST whose outcome is not known by what Nova shows:
 // a row is the proof that it arrived.
 func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
-	k := flightKey{recovery: r.ID, step: StepEvacuate, server: e.Server}
-	if _, flying := c.flight[k]; flying {
+	if c.flying(r, e) {
 		return nil
 	}
 	if m, ok := row(e, obs); ok {

@@ -73,9 +73,10 @@ func (e *Engine) Run(ctx context.Context) {
 		case out := <-outcomes:
 			o = &out
 		}
-		// One step's end is the next one's beginning: think again at once
-		// while there is something to record.
+		// One step's end is the next one's beginning: think again at once after
+		// an outcome, and while there is something to record.
 		for range chain {
+			outcome := o != nil
 			ready, entries := e.think(o)
 			o = nil
 			if !e.commit(ctx, ready, entries) {
@@ -92,7 +93,7 @@ func (e *Engine) Run(ctx context.Context) {
 					}
 				})
 			}
-			if len(entries) == 0 {
+			if len(entries) == 0 && !outcome {
 				break
 			}
 		}

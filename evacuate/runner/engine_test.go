@@ -25,6 +25,7 @@ type engine struct {
 
 	mu     sync.Mutex
 	log    []string
+	looks  []time.Time // at the world
 	state  *evacuate.State
 	term   uint64
 	index  uint64
@@ -98,6 +99,7 @@ func (e *engine) Locked(f func(*evacuate.State)) { e.with(func() { f(e.state) })
 func (e *engine) World() evacuate.World {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.looks = append(e.looks, time.Now())
 	return evacuate.World{Now: time.Now(), Leader: evacuate.Leadership{ID: "ctl1", Is: true, Term: e.term, Since: time.Now().Add(-time.Hour), Writable: true}}
 }
 
@@ -214,6 +216,33 @@ func TestOldTermsOutcomeIsDropped(t *testing.T) {
 		synctest.Wait()
 		if rec := e.powerOn("r1"); rec.Phase != evacuate.PhaseDone || rec.Term != term+1 || rec.Attempt != 2 {
 			t.Errorf("not resumed: %+v: %q", rec, e.notes())
+		}
+	})
+}
+
+// What a look has found is acted on when it arrives, not at the next tick: an
+// outcome that leaves nothing to record is thought about too.
+func TestOutcomeIsThoughtAboutAtOnce(t *testing.T) {
+	withEngine(t, 1, func(e *engine) {
+		var answered time.Time
+		e.do = func(_ context.Context, a evacuate.Action) evacuate.Outcome {
+			time.Sleep(110 * time.Millisecond) // between two ticks
+			e.with(func() { answered, e.term = time.Now(), e.term+1 })
+			return evacuate.Outcome{Action: a, OK: true} // of an old term: nothing is recorded
+		}
+		e.run()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		n := 0
+		e.with(func() {
+			for _, at := range e.looks {
+				if at.Equal(answered) {
+					n++
+				}
+			}
+		})
+		if answered.IsZero() || n != 2 {
+			t.Errorf("at the answer the world was looked at %d times, want 2: for the outcome, and for what comes next: %q", n, e.notes())
 		}
 	})
 }
