@@ -51,8 +51,9 @@ type investigator struct {
 	c *Controller
 
 	mu       sync.Mutex
-	next     map[nova.HostName]time.Time
-	power    map[nova.HostName]bool // a BMC is being read
+	next     map[nova.HostName]time.Time // of rounds that read the BMC
+	confirm  map[nova.HostName]time.Time // of the others
+	power    map[nova.HostName]bool      // a BMC is being read
 	baseline map[nova.HostName]time.Time
 	witness  map[nova.HostName]time.Time
 	flight   map[nova.HostName]time.Time
@@ -60,7 +61,7 @@ type investigator struct {
 }
 
 func newInvestigator(c *Controller) *investigator {
-	return &investigator{c: c, next: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, baseline: map[nova.HostName]time.Time{},
+	return &investigator{c: c, next: map[nova.HostName]time.Time{}, confirm: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, baseline: map[nova.HostName]time.Time{},
 		witness: map[nova.HostName]time.Time{}, flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads)}
 }
 
@@ -79,11 +80,7 @@ func (v *investigator) suspects(ctx context.Context) {
 		if onWord[host] {
 			probe, power = true, true
 		}
-		every := investigateEvery
-		if !power {
-			every = confirmEvery
-		}
-		if !probe || !v.due(v.next, host, now, every) {
+		if !probe || !v.paced(host, power, now) {
 			continue
 		}
 		v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
@@ -93,6 +90,16 @@ func (v *investigator) suspects(ctx context.Context) {
 			v.c.stop.wg.Go(func() { v.readPower(ctx, host) })
 		}
 	}
+}
+
+// paced says whether a round about a host is due. A host that dies is for a moment
+// heard by a minority still, which is asked about at leisure: that must not put off
+// the first round about a host that nobody hears.
+func (v *investigator) paced(host nova.HostName, power bool, now time.Time) bool {
+	if !power {
+		return v.due(v.confirm, host, now, confirmEvery)
+	}
+	return v.due(v.next, host, now, investigateEvery)
 }
 
 func (v *investigator) due(m map[nova.HostName]time.Time, host nova.HostName, now time.Time, every time.Duration) bool {
