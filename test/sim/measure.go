@@ -31,11 +31,12 @@ func (c *Cloud) Now() time.Duration { return c.now() }
 // what runs on them freezes, hangs and dies with that agent. Nil if none runs.
 func (c *Cloud) Beside(host string) (netip.Addr, gossip.Sockets) {
 	m := c.byName[host]
-	p := m.process()
-	if p == nil {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.run == nil {
 		return netip.Addr{}, nil
 	}
-	return m.node.addrs[Management], p
+	return m.node.addrs[Management], m.run.proc
 }
 
 // Decision is a recovery that was opened: the ledger has committed it.
