@@ -220,3 +220,61 @@ func TestApplyWord(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// TestDisproved: whatever lives after a person's word voids the proof that it
+// became. Only where evacuations were sent is the host fenced again at once.
+func TestDisproved(t *testing.T) {
+	heard := func(boot string) func(q *question) {
+		return func(q *question) {
+			q.world.Heard = map[nova.HostName]Heard{"cmp1": {At: q.world.Now.Add(-time.Second), Boot: boot}}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		spoil   func(q *question)
+		void    bool
+		boot    string
+		refence bool // where evacuations were sent
+	}{
+		{"silence", func(*question) {}, false, "", false},
+		{"a heartbeat of before it", func(q *question) {
+			q.world.Heard = map[nova.HostName]Heard{"cmp1": {At: t0.Add(-time.Minute), Boot: "b1"}}
+		}, false, "", false},
+		{"a heartbeat of its boot", heard("b1"), true, "", false},
+		{"a heartbeat of a new boot", heard("b2"), true, "b2", true},
+		{"a network answers", func(q *question) {
+			q.view(func(v *detector.View) {
+				v.Probes = []detector.ProbeSight{{Observer: "cmp4", Network: "tenant", Answer: detector.Answered, Age: time.Second}}
+			})
+		}, true, "", false},
+		{"its nova-compute is up", func(q *question) {
+			q.view(func(v *detector.View) { v.Nova = &detector.ServiceSight{State: nova.StateUp, Age: time.Second} })
+		}, true, "", false},
+		{"its BMC reads on", func(q *question) {
+			q.view(func(v *detector.View) { v.Power = []detector.PowerSight{{Power: "on", Age: time.Second}} })
+		}, true, "", true},
+	} {
+		for _, sent := range []bool{false, true} {
+			t.Run(tt.name, func(t *testing.T) {
+				q := unheard(t)
+				q.state = play(t, eInit, eHost, eOpen, confirmed("b1"), byWordOf(confirmed("b1")), ePlan)
+				if sent {
+					q.state = play(t, eInit, eHost, eOpen, confirmed("b1"), byWordOf(confirmed("b1")), ePlan, eIntent)
+				}
+				tt.spoil(&q)
+				c := NewCore(q.policy)
+				c.state, c.world = q.state, *q.world
+				void := c.contradicted(q.state.Recoveries["r1"])
+				if void != tt.void || void != (len(c.ready.Commit) == 1) {
+					t.Fatalf("void %t, %+v", void, c.ready.Commit)
+				}
+				if !void {
+					return
+				}
+				if e := c.ready.Commit[0]; e.Kind != KindVoid || e.Boot != tt.boot || e.Flag != (tt.refence && sent) {
+					t.Errorf("sent %t: %+v", sent, e)
+				}
+			})
+		}
+	}
+}

@@ -45,7 +45,7 @@ func recovery() []Mutant {
 		m("a sign of life does not void a word that waits", "5", "confirm.go", "\t\tcase life.at.After(after):\n\t\t\twhy = life.what\n", ""),
 		m("a sign of life does not void the proof by a word", "5", "confirm.go", "\tcase life.at.After(after):\n\tcase life.on", "\tcase life.on"),
 		m("a word answers for the control plane", "7", "confirm.go", "GateStorm, GateFenceable, GateKdump}", "GateStorm, GateFenceable, GateKdump, GateControlPlane, GateMaintenance, GateArmed}"),
-		m("a restored ledger keeps a person's word", "13", "approve.go", "\t\ts.unsay(host, why)\n", ""),
+		m("a restored ledger keeps a person's word", "13", "approve.go", "\t\ts.unsay(host, why)\n", "\t\t_ = host\n"),
 		m("a voided proof permits what was decided on it", "1", "state.go", "&& (!ok || a.Boot != r.Boot) {", "&& false {"),
 	}
 }
@@ -68,7 +68,7 @@ func acts() []Mutant {
 		m("a feed that reads on proves", "1", "fence/proof.go", "if p.Power != Off || p.Began", "if p.Began", chain),
 		m("an agent's exit code is believed without a word", "1", "fence/command/command.go", "res.code == exitOff && said == fence.Off:", "res.code == exitOff:", "./fence/command"),
 		m("an agent's word is believed without its exit code", "1", "fence/command/command.go", "res.code == exitOff && said == fence.Off:", "said == fence.Off:", "./fence/command"),
-		m("parameters that an agent does not know are given to it", "1", "fence/command/options.go", "case !known:", "case false:", "./fence/command"),
+		m("parameters that an agent does not know are given to it", "1", "fence/command/options.go", "case !known:", "case !known && false:", "./fence/command"),
 		m("one feed that is off proves", "1", "fence/pdu/pdu.go", "case p.Power == fence.On:", "case false:", "./fence/pdu"),
 		m("a feed that tells nothing counts as off", "1", "fence/pdu/pdu.go", "if r.Power == fence.Off {", "if false {", "./fence/pdu"),
 		m("fewer feeds than declared are switched", "1", "fence/pdu/pdu.go", "case o.Declared != len(o.Feeds):", "case false:", "./fence/pdu"),
