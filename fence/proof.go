@@ -37,6 +37,8 @@ type Record struct {
 	Word *Word `json:"word,omitempty"`
 	// Took is the time from the chain's start to the last reading.
 	Took time.Duration `json:"took"`
+	// Expiry is that of the host's watchdog, in the place of command and readings.
+	Expiry *Expiry `json:"expiry,omitempty"`
 }
 
 // ErrNoProof is wrapped by every refusal to make a proof.
@@ -50,8 +52,13 @@ func Prove(rec Record) (Proof, error) {
 	if rec.Host == "" {
 		return Proof{}, fmt.Errorf("%w: host missing", ErrNoProof)
 	}
-	if rec.Word != nil {
+	switch {
+	case rec.Word != nil && rec.Expiry != nil:
+		return Proof{}, fmt.Errorf("%w: an operator's word and a watchdog's expiry in one", ErrNoProof)
+	case rec.Word != nil:
 		return proveWord(rec)
+	case rec.Expiry != nil:
+		return proveExpiry(rec)
 	}
 	if rec.Commanded.IsZero() {
 		return Proof{}, fmt.Errorf("%w: off was never commanded", ErrNoProof)
@@ -131,13 +138,20 @@ func (p Proof) Record() Record {
 		word := *rec.Word
 		rec.Word = &word
 	}
+	if rec.Expiry != nil {
+		rec.Expiry = rec.Expiry.clone()
+	}
 	return rec
 }
 
-// At is when the last reading of p was in, or when the person spoke.
+// At is when the last reading of p was in, or when the person spoke, or when the
+// watchdog's expiry was seen.
 func (p Proof) At() time.Time {
 	if p.rec.Word != nil {
 		return p.rec.Word.At
+	}
+	if p.rec.Expiry != nil {
+		return p.rec.Expiry.At
 	}
 	if len(p.rec.Readings) == 0 {
 		return time.Time{}

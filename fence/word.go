@@ -54,8 +54,12 @@ func (w Word) check(host string) error {
 	return nil
 }
 
-// Began is when off was commanded, or when a person gave their word.
+// Began is when off was commanded, or when a person gave their word, or when the
+// watchdog's expiry was seen.
 func (r Record) Began() time.Time {
+	if r.Expiry != nil {
+		return r.Expiry.At
+	}
 	if r.Word != nil {
 		return r.Word.At
 	}
