@@ -23,6 +23,7 @@ type Agent struct {
 	BootIDFile  string           `yaml:"boot_id_file"`
 	UUIDFile    string           `yaml:"uuid_file"`
 	Sensors     Sensors          `yaml:"sensors"`
+	Watchdog    Watchdog         `yaml:"watchdog"`
 	Log         Log              `yaml:"log"`
 
 	source source
@@ -68,6 +69,7 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		BootIDFile: "/proc/sys/kernel/random/boot_id",
 		UUIDFile:   "/sys/class/dmi/id/product_uuid",
 		Sensors:    Sensors{ComputeProcess: "nova-compute"},
+		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
 		Log:        defaultLog(),
 	}
 	d := decode(name, data, a)
@@ -100,6 +102,7 @@ func (a *Agent) check(d *decoder) {
 	d.absolute("uuid_file", a.UUIDFile)
 	d.ring(a.Ring.Bind, a.Ring.Advertise, a.Ring.Profile)
 	d.log(a.Log)
+	d.watchdog(a.Watchdog)
 
 	for _, network := range slices.Sorted(maps.Keys(a.Sensors.Targets)) {
 		at := key("sensors.targets", network)

@@ -35,6 +35,31 @@ type Heartbeat struct {
 	Sensors map[string]string `json:"sensors,omitempty"`
 	// Networks are what its own probes of others came to.
 	Networks []Reach `json:"networks,omitempty"`
+	// Lease is for how long it has held the controllers' lease without a break; 0: it
+	// holds none, or is of a version that knows none.
+	Lease time.Duration `json:"lease,omitempty"`
+	// Watchdog is what it says of its own; nil: it has none.
+	Watchdog *Watchdog `json:"watchdog,omitempty"`
+	// Sent is the earliest that it can have been sent: it answers what left then. On
+	// the receiver's clock; zero: not known.
+	Sent time.Time `json:"-"`
+}
+
+// Watchdog is a host's word on its watchdog (docs/watchdog.md).
+type Watchdog struct {
+	// Serial grows with each change within a boot.
+	Serial uint64 `json:"serial"`
+	Armed  bool   `json:"armed"`
+	// Lease and Timeout are what it keeps to, Timeout as the device says it.
+	Lease   time.Duration `json:"lease"`
+	Timeout time.Duration `json:"timeout"`
+	// Voters are the controllers that renew its lease, Ring names the list of hosts
+	// that may take their place.
+	Voters []string `json:"voters,omitempty"`
+	Ring   string   `json:"ring,omitempty"`
+	// Software and NoWayOut are of the device.
+	Software bool `json:"software,omitempty"`
+	NoWayOut bool `json:"no_way_out,omitempty"`
 }
 
 // SensorVIP names the sensor that speaks of the control plane's address, and

@@ -22,6 +22,8 @@ type Report struct {
 	Ring       RingView    `json:"ring"`
 	Hosts      []HeardOf   `json:"hosts"`
 	Probes     []AgedProbe `json:"probes,omitempty"`
+	// Listens is for how long its ears have been open; 0: it does not say.
+	Listens time.Duration `json:"listens,omitempty"`
 }
 
 // HeardOf is one host in a Report.
@@ -47,6 +49,7 @@ type heard struct {
 
 type controllerSeen struct {
 	reported time.Time
+	listens  time.Time // since when its ears are open
 	hosts    map[nova.HostName]heard
 }
 
@@ -75,6 +78,7 @@ type hostSeen struct {
 	since    time.Time // heard without a gap
 	sensors  map[string]string
 	networks map[string]reachSeen
+	lease    leaseSeen
 }
 
 type reachSeen struct {
@@ -156,6 +160,7 @@ func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
 	h := t.host(hb.Host)
 	before := h.networks
 	h.sensors, h.networks = hb.Sensors, nil
+	h.takeLease(hb, at)
 	for _, n := range hb.Networks {
 		if h.networks == nil {
 			h.networks = make(map[string]reachSeen, len(hb.Networks))
@@ -206,6 +211,9 @@ func (t *Table) Alive(c Observer, ring RingView, now time.Time) {
 // Merge takes another controller's report, received at now.
 func (t *Table) Merge(r Report, now time.Time) {
 	t.Alive(r.Controller, r.Ring, now)
+	if t.controller(r.Controller).listens = (time.Time{}); r.Listens > 0 {
+		t.Listens(r.Controller, now.Add(-r.Listens))
+	}
 	for _, of := range r.Hosts {
 		t.hear(r.Controller, of, now.Add(-of.Age))
 	}
@@ -218,6 +226,9 @@ func (t *Table) Merge(r Report, now time.Time) {
 // Report tells what controller c has seen itself, at now.
 func (t *Table) Report(c Observer, ring RingView, now time.Time) Report {
 	r := Report{Controller: c, Ring: ring}
+	if since := t.controller(c).listens; !since.IsZero() {
+		r.Listens = now.Sub(since)
+	}
 	for h, s := range t.controller(c).hosts {
 		r.Hosts = append(r.Hosts, HeardOf{Host: h, Age: now.Sub(s.at), Boot: s.boot, Start: s.start, Leaving: s.leaving})
 	}

@@ -181,7 +181,7 @@ func (c *Core) advanceUnproved(r *Recovery) {
 	if !r.Done(StepDisable) {
 		c.begin(r, act(r, StepDisable), "")
 	}
-	if c.byWord(r) || c.busy(act(r, StepFence).key()) {
+	if c.byWord(r) || !again && c.byWatchdog(r) || c.busy(act(r, StepFence).key()) {
 		return
 	}
 	if again && !c.mayRefence(r) || !again && !c.pass(AtPowerOff, r) {

@@ -87,6 +87,7 @@ func (s *State) restored(e Entry) error {
 	s.Generation++
 	s.Mode, s.ModeBy, s.ModeSays, s.ModeAt, s.ModeReason = ModeObserve, e.By, "", e.At, "the ledger was restored"
 	s.unask(e)
+	s.unwatch()
 	for _, r := range s.Recoveries {
 		if r.Status == StatusClosed {
 			continue
@@ -134,6 +135,7 @@ func (s *State) applyHost(e Entry) error {
 			return fmt.Errorf("host %s has recovery %s open: let it end first", e.Host, r.ID)
 		}
 		delete(s.Hosts, e.Host)
+		s.dropRings()
 	case KindHostMaintenance:
 		h := s.host(e.Host)
 		h.Maintenance, h.MaintenanceBy = e.Flag, e.By

@@ -243,6 +243,9 @@ func (s *State) applyWord(e Entry) error {
 // stepOf takes a step's entry. A proof by a person's word needs one that waits for
 // this host and boot, and is used up by it.
 func (s *State) stepOf(r *Recovery, term uint64, e Entry) error {
+	if err := s.reported(r, e.Proof); err != nil {
+		return err
+	}
 	if e.Proof == nil || e.Proof.Word == nil {
 		return r.step(term, e)
 	}

@@ -369,6 +369,10 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 // stepDone records the end of a step.
 func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
 	old := r.Steps[o.Action.Step]
+	reason := holdReason(o)
+	if o.Action.Step == StepFence && o.Cause == string(fence.CauseUnreachable) {
+		reason += "; " + c.releases(r)
+	}
 	rec := &StepRecord{Phase: PhaseDone, Attempt: o.Action.Attempt, Term: c.term, By: c.world.Leader.ID, Ended: c.world.Now, Cause: o.Cause, Detail: o.Detail}
 	if old != nil {
 		rec.Intent, rec.Deadline = old.Intent, old.Deadline
@@ -379,12 +383,12 @@ func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
 	if !o.OK {
 		rec.Phase = PhaseFailed
 		text = fmt.Sprintf("%s: attempt %d failed: %s", o.Action.Step, rec.Attempt, o.Detail)
-		if h := r.Hold; h != nil && h.Step == o.Action.Step && h.Reason == holdReason(o) {
+		if h := r.Hold; h != nil && h.Step == o.Action.Step && h.Reason == reason {
 			text = "" // the same as before: said already
 		}
 	}
 	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: o.Action.Step, Record: rec, Proof: o.Proof, OffSent: o.OffSent, Service: o.Service, Text: text})
 	if !o.OK && o.Action.Step != StepDisable { // nothing waits for the disabling
-		c.hold(r, Hold{Step: o.Action.Step, Reason: holdReason(o)})
+		c.hold(r, Hold{Step: o.Action.Step, Reason: reason})
 	}
 }

@@ -117,6 +117,9 @@ type HostSeen struct {
 	Listed bool `json:"listed,omitempty"`
 	// Ring is where its gossip listens.
 	Ring string `json:"ring,omitempty"`
+	// Watchdog is its word on its own, MayWatch whether it may be armed.
+	Watchdog *Watchdog `json:"watchdog,omitempty"`
+	MayWatch *bool     `json:"may_watch,omitempty"`
 }
 
 // missing names what an entry of its kind cannot be without.

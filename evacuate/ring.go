@@ -122,6 +122,11 @@ func (s *State) RosterVersion() uint64 {
 	for _, name := range s.HostNames() {
 		say("host %q %q %t", name, s.Hosts[name].Ring, s.Hosts[name].Enrolled.IsZero())
 	}
+	if s.Watched() { // then hosts need each other's keys
+		for _, name := range s.Enrolled() {
+			say("keys %q %x", name, s.Hosts[name].Keys[len(s.Hosts[name].Keys)-1].Public)
+		}
+	}
 	say("ring %d %d", s.Generation, s.RingSerial)
 	return sum.Sum64()
 }

@@ -45,11 +45,13 @@ type State struct {
 	RingSerial int           `json:"ring_serial,omitempty"`
 	Rotation   *RingRotation `json:"ring_rotation,omitempty"`
 
-	Controllers map[string]*Controller   `json:"controllers"`
-	Hosts       map[nova.HostName]*Host  `json:"hosts"`
-	Tokens      map[string]*Token        `json:"tokens"`
-	Recoveries  map[RecoveryID]*Recovery `json:"recoveries"`
-	Serial      int                      `json:"serial"`
+	Controllers map[string]*Controller  `json:"controllers"`
+	Hosts       map[nova.HostName]*Host `json:"hosts"`
+	Tokens      map[string]*Token       `json:"tokens"`
+	// Rings are the lists of hosts that watchdogs' leases count on, by name.
+	Rings      map[string][]nova.HostName `json:"rings,omitempty"`
+	Recoveries map[RecoveryID]*Recovery   `json:"recoveries"`
+	Serial     int                        `json:"serial"`
 
 	// Plans are in the order of preparing.
 	Plans       []*Proposal `json:"plans,omitempty"`
@@ -81,6 +83,10 @@ type Host struct {
 	Ring string `json:"ring,omitempty"`
 
 	Mode *Setting `json:"mode,omitempty"` // nil: the cloud's or its aggregates'
+
+	// Watchdog is its word on its own; MayWatch permits one.
+	Watchdog *Watchdog `json:"watchdog,omitempty"`
+	MayWatch bool      `json:"may_watch,omitempty"`
 
 	Maintenance   bool   `json:"maintenance,omitempty"`
 	MaintenanceBy string `json:"maintenance_by,omitempty"`
@@ -232,6 +238,12 @@ func (s *State) seen(at time.Time, seen HostSeen) {
 	h.PoweredOn, h.ReadOff = newer(at, seen.PoweredOn, h.PoweredOn), newer(at, seen.ReadOff, h.ReadOff)
 	if seen.Ring != "" {
 		h.Ring = seen.Ring
+	}
+	if seen.MayWatch != nil {
+		h.MayWatch = *seen.MayWatch
+	}
+	if seen.Watchdog != nil {
+		s.watch(h, seen.Watchdog, at)
 	}
 	if seen.Listed {
 		h.Instances = seen.Instances

@@ -35,6 +35,8 @@ type World struct {
 	Capacity map[nova.HostName]Capacity
 	// Frozen is the reason of a freeze by a local file, "" if there is none.
 	Frozen string
+	// Watchdogs are those of hosts that are being fenced.
+	Watchdogs map[nova.HostName]WatchdogSight
 	// Terms is the newest Raft term that each controller has acknowledged.
 	Terms map[string]uint64
 

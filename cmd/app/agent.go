@@ -51,6 +51,8 @@ type Agent struct {
 	reach    *reach
 	caller   *http.Client // see client
 	callerOf *identity.Identity
+	guard    *guard
+	spoken   string // the start id of the heartbeats
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -78,6 +80,9 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 		return nil, fmt.Errorf("the boot id in %s is empty", cfg.BootIDFile)
 	}
 	a.roster = a.savedRoster()
+	if a.guard, err = newGuard(a); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -104,7 +109,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 		a.fetchRoster(ctx)
 	}
 	ring, err := gossip.Open(ctx, gossip.Options{Name: a.cfg.Host, Bind: a.cfg.Ring.Bind, Advertise: a.cfg.Ring.Advertise, Keys: [][]byte{a.ident.RingKey},
-		Label: a.ident.ClusterID, Profile: gossip.Profile(a.cfg.Ring.Profile), Known: a.ringPeers,
+		Label: a.ident.ClusterID, Profile: gossip.Profile(a.cfg.Ring.Profile), Known: a.ringPeers, OnMessage: a.guard.take,
 		Meta:    gossip.Meta{Role: gossip.RoleAgent, Boot: a.boot, Start: a.start, Domain: a.cfg.Domain, Version: Version},
 		Sockets: a.seams.ring(), Now: a.clock.Now, Boottime: func() time.Duration { return a.clock.Read().Boot }, Log: a.log})
 	if err != nil {
@@ -118,6 +123,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.stop.onStop("heartbeats", func() error { return a.sender.Close() })
+	a.guard.begin()
 	if name := a.cfg.Sensors.ComputeProcess; name != "" {
 		a.stop.every(sensorEvery, func(context.Context) { a.compute.Store(service.Process("/proc", name)) })
 	}
@@ -147,12 +153,12 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 	}
 	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, Signer: a.seams.Signer, ClusterID: ident.ClusterID,
 		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Networks: a.reach.sights, Leaving: a.leaving.Load,
-		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Log: a.log})
+		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Clocks: a.guard.instant, Lease: a.guard.lease, Log: a.log})
 	if err != nil {
 		return err
 	}
 	a.mu.Lock()
-	a.sender = sender
+	a.sender, a.spoken = sender, start
 	a.mu.Unlock()
 	return nil
 }
@@ -207,6 +213,7 @@ func (a *Agent) Stop(ctx context.Context) error {
 	if err := a.sender.Announce(actx); err != nil {
 		a.log.Warn("no controller confirmed the announced stop", "reason", err)
 	}
+	a.guard.disarm(ctx)
 	if err := a.ring.SetLeaving(actx); err == nil {
 		_ = a.ring.Leave(actx)
 	}

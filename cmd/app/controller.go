@@ -243,8 +243,9 @@ func (c *Controller) sense(ctx context.Context) error {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
 	start, first := newStart(), c.firstRingKey()
+	c.observer.with(func(t *detector.Table) { t.Listens(c.observer.id, c.clock.Now()) })
 	receiver, err := heartbeat.Listen(ctx, heartbeat.ReceiverOptions{ID: c.id, Key: c.key, Signer: c.seams.Signer, ClusterID: c.ledger.ClusterID(), Conn: conn,
-		Hosts: c.hostKeys, OnHeartbeat: c.observer.heartbeat, OnProbes: c.observer.probes, Status: c.status, Now: c.clock.Now, Log: c.log})
+		Hosts: c.hostKeys, OnHeartbeat: c.observer.heartbeat, OnProbes: c.observer.probes, Status: c.status, Word: c.word, Now: c.clock.Now, Log: c.log})
 	if err != nil {
 		return err
 	}

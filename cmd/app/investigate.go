@@ -338,6 +338,9 @@ func (c *Controller) toRemember() []evacuate.Entry {
 			if at := rings[name]; at != "" && s.Hosts[name] != nil && s.Hosts[name].Ring != at {
 				x.Ring, changed = at, true
 			}
+			if old := s.Hosts[name]; old != nil && c.rememberWatchdog(s, old, &x, now) {
+				changed = true
+			}
 			if changed {
 				seen = append(seen, x)
 			}

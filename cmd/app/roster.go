@@ -22,6 +22,9 @@ type roster struct {
 	// Rings is where the hosts' gossip was last seen to listen: an agent that can
 	// find no controller joins them.
 	Rings map[nova.HostName]string `json:"rings,omitempty"`
+	// Keys are the enrolled hosts' public keys, where some host has a watchdog: they
+	// answer each other when the controllers are gone.
+	Keys map[nova.HostName][][]byte `json:"keys,omitempty"`
 	// Networks are those on which the asking host has an address, Peers whom it
 	// asks there whether they work.
 	Networks []string     `json:"networks,omitempty"`
@@ -48,6 +51,14 @@ func (c *Controller) roster(host nova.HostName) roster {
 		for name, h := range s.Hosts {
 			if h.Ring != "" && name != host {
 				r.Rings[name] = h.Ring
+			}
+		}
+		if s.Watched() {
+			r.Keys = map[nova.HostName][][]byte{}
+			for _, name := range s.Enrolled() {
+				for _, k := range s.Hosts[name].Keys {
+					r.Keys[name] = append(r.Keys[name], k.Public)
+				}
 			}
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
 	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/watchdog"
 )
 
 // Seams are the parts that tests, the demo and the simulator replace. Zero values
@@ -30,6 +31,8 @@ type Seams struct {
 	Nova http.RoundTripper
 	// Method makes the fencing methods of a host.
 	Method func(host string, b config.BMC, now func() time.Time) (fence.Method, error)
+	// Watchdog opens a host's watchdog device.
+	Watchdog func(path string, timeout time.Duration) (watchdog.Device, error)
 	// Crash is called at named points; a process may end there.
 	Crash func(point string)
 	// Fatal is told that the process must not go on; it ends if nobody is.
@@ -81,4 +84,11 @@ func (s Seams) ring() gossip.Sockets {
 		return nil
 	}
 	return s.Network
+}
+
+func (s Seams) watchdog(path string, timeout time.Duration) (watchdog.Device, error) {
+	if s.Watchdog != nil {
+		return s.Watchdog(path, timeout)
+	}
+	return watchdog.Open(path, timeout)
 }

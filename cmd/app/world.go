@@ -35,6 +35,7 @@ func (c *Controller) World() evacuate.World {
 	c.machine.Locked(func(s *evacuate.State) {
 		w.Verdicts = c.observer.judgement(s, voters)
 		w.Heard = c.observer.heard(s, c.clock.Now())
+		w.Watchdogs = c.watchdogs(s)
 		settled = evacuate.Settled(s, c.policy, c.clock.Now())
 	})
 	w.Now = c.clock.Now()

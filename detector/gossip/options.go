@@ -59,7 +59,9 @@ type Options struct {
 	Sockets Sockets
 	// OnEvent is told what changes, one after the other; nil tells nobody.
 	OnEvent func(Event)
-	Now     func() time.Time
+	// OnMessage gets what other members have sent; it must not block. nil takes none.
+	OnMessage func(message []byte)
+	Now       func() time.Time
 	// Boottime is CLOCK_BOOTTIME. With it a suspended machine counts as
 	// stalled; nil counts by Now alone.
 	Boottime func() time.Duration

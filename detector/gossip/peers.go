@@ -197,11 +197,9 @@ func (d *delegate) NotifyPingComplete(*memberlist.Node, time.Duration, []byte) {
 	d.g.acked.Store(int64(d.m.uptime()))
 }
 
-// The rest of memberlist's interfaces is not used: nothing but membership
-// travels in the ring.
+// The rest of memberlist's interfaces is not used.
 
 func (d *delegate) AckPayload() []byte              { return nil }
-func (d *delegate) NotifyMsg([]byte)                {}
 func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d *delegate) LocalState(bool) []byte          { return nil }
 func (d *delegate) MergeRemoteState([]byte, bool)   {}

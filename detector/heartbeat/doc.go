@@ -63,7 +63,11 @@ type Contact struct {
 	// Heard is when the newest heartbeat left that this controller has
 	// acknowledged: the controller lived and heard us then. Zero: never.
 	Heard time.Time
+	// Counted is when the newest heartbeat left that it acknowledged as a sign of life:
+	// a controller that only introduces itself has not noted that we live.
+	Counted Instant
 	Status
+	Word
 }
 
 // KeyID names a public key in logs and datagrams: the start of its hash.

@@ -67,7 +67,12 @@ type SenderOptions struct {
 	// agents probe others.
 	Listed func(nova.HostName) bool
 	Now    func() time.Time
-	Log    *slog.Logger
+	// Clocks are those of Contact.Counted; nil leaves it out.
+	Clocks func() Instant
+	// Lease and Watchdog are for how long this host has held the controllers' lease, and
+	// its word on its watchdog.
+	Lease func() (held time.Duration, own *detector.Watchdog)
+	Log   *slog.Logger
 }
 
 // Validate says all that is wrong.
@@ -130,8 +135,10 @@ type ReceiverOptions struct {
 	// OnUnproven, if not nil, is told of hosts that are heard but do not repeat
 	// our start id: they have just begun, do not hear us, or are a recording.
 	OnUnproven func(host nova.HostName, at time.Time)
-	// Status goes into acknowledgements; nil says nothing.
+	// Status goes into acknowledgements; nil says nothing. Word is what each tells its
+	// host, of the run of its agent that was heard; it must not block.
 	Status func() Status
+	Word   func(host nova.HostName, start string) Word
 	Now    func() time.Time
 	Log    *slog.Logger
 }

@@ -93,6 +93,7 @@ func putAdded(hb detector.Heartbeat) []byte {
 		w.number(uint64(max(n.Reached, 0)))
 		w.number(uint64(max(n.Age, 0) / time.Millisecond))
 	}
+	putLease(&w, hb)
 	return w.b
 }
 
@@ -115,6 +116,9 @@ func getAdded(r *reader, hb *detector.Heartbeat) {
 		}
 		reach.Age = time.Duration(age) * time.Millisecond
 		hb.Networks = append(hb.Networks, reach)
+	}
+	if !r.bad {
+		getLease(r, hb)
 	}
 }
 
@@ -159,7 +163,9 @@ func small(r *reader) int {
 
 type ack struct {
 	Status
+	Word
 	leaving bool // the acknowledged heartbeat announced a stop
+	counted bool // the heartbeat was taken for a sign of life, and not only heard
 }
 
 func putAck(a ack) []byte {
@@ -168,20 +174,31 @@ func putAck(a ack) []byte {
 	if a.leaving {
 		flags |= flagLeaving
 	}
+	if a.counted {
+		flags |= flagCounted
+	}
+	if a.Watch {
+		flags |= flagWatch
+	}
 	w.byte(flags)
 	w.text(a.Leader)
 	w.number(a.Term)
 	w.number(a.Roster)
+	w.number(a.Noted)
 	return w.b
 }
 
 func getAck(payload []byte) (ack, bool) {
 	r := reader{b: payload}
 	flags := r.byte()
-	a := ack{leaving: flags&flagLeaving != 0}
+	a := ack{leaving: flags&flagLeaving != 0, counted: flags&flagCounted != 0}
+	a.Watch = flags&flagWatch != 0
 	a.Leader = r.text(maxID)
 	a.Term = r.number()
 	a.Roster = r.number()
+	if !r.bad && len(r.b) > 0 { // a controller of the first version ends here
+		a.Noted = r.number()
+	}
 	return a, !r.bad
 }
 

@@ -40,9 +40,10 @@ type Receiver struct {
 // agent is one host. Its fields are guarded by Receiver.mu.
 type agent struct {
 	session
-	from  netip.AddrPort // where its newest datagram came from
-	seq   uint64         // of our newest datagram to it
-	heard uint64         // number of its newest heartbeat: results may overtake it
+	from   netip.AddrPort    // where its newest datagram came from
+	seq    uint64            // of our newest datagram to it
+	heard  uint64            // number of its newest heartbeat: results may overtake it
+	sentAt [recent]time.Time // when each of our newest datagrams to it left
 }
 
 type openOrder struct {
@@ -286,8 +287,26 @@ func (r *Receiver) heartbeat(d datagram, from netip.AddrPort, at time.Time, newe
 	if !newest {
 		return
 	}
-	_ = r.send(hb.Host, kindAck, putAck(ack{Status: r.status(), leaving: hb.Leaving}))
+	hb.Sent = r.answers(d)
+	// Noted before it is acknowledged: an acknowledgement lets a host live that would
+	// reset itself, so nobody may report it silent after that.
 	r.o.OnHeartbeat(hb, from, at)
+	a := ack{Status: r.status(), leaving: hb.Leaving, counted: true}
+	if r.o.Word != nil {
+		a.Word = r.o.Word(hb.Host, hb.Start)
+	}
+	_ = r.send(hb.Host, kindAck, putAck(a))
+}
+
+// answers is when the newest datagram of ours left that d knows of; zero: none.
+func (r *Receiver) answers(d datagram) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.hosts[nova.HostName(d.from)]
+	if a == nil || !proves(d, r.start, a.seq) {
+		return time.Time{}
+	}
+	return a.sentAt[d.echoed%recent]
 }
 
 func (r *Receiver) results(d datagram, at time.Time) {
@@ -343,6 +362,7 @@ func (r *Receiver) sendTo(host nova.HostName, k kind, payload []byte, to netip.A
 		return ErrNoPath
 	}
 	a.seq++
+	a.sentAt[a.seq%recent] = r.o.Now()
 	h := header{kind: k, from: r.o.ID, to: string(host), key: r.o.KeyID, start: r.start, seq: a.seq, echo: echo, echoed: echoed}
 	r.mu.Unlock()
 	b := r.cluster.seal(h, payload, r.o.Key, r.o.Signer)

@@ -40,6 +40,7 @@ type peer struct {
 	session
 	seq     uint64 // of our newest datagram
 	sentAt  [recent]time.Time
+	leftAt  [recent]Instant
 	contact Contact
 }
 
@@ -192,6 +193,10 @@ func (s *Sender) sendAll() {
 func (s *Sender) sendHeartbeat(id string, hb detector.Heartbeat) {
 	omitted := 0
 	s.send(id, kindHeartbeat, func(room int) []byte {
+		if s.o.Lease != nil {
+			// After the header: it must be no older than what the datagram answers.
+			hb.Lease, hb.Watchdog = s.o.Lease()
+		}
 		payload, left := putHeartbeat(hb, room)
 		omitted = left
 		return payload
@@ -219,6 +224,9 @@ func (s *Sender) send(id string, k kind, payload func(room int) []byte) {
 	}
 	p.seq++
 	p.sentAt[p.seq%recent] = s.o.Now()
+	if s.o.Clocks != nil {
+		p.leftAt[p.seq%recent] = s.o.Clocks()
+	}
 	h := header{kind: k, from: string(s.o.Host), to: id, key: s.o.KeyID, start: s.o.Start, seq: p.seq, echo: p.start, echoed: p.top}
 	to := net.UDPAddrFromAddrPort(p.Address)
 	s.mu.Unlock()
@@ -332,6 +340,9 @@ func (s *Sender) acknowledged(p *peer, d datagram) {
 	s.mu.Lock()
 	if sent := p.sentAt[d.echoed%recent]; sent.After(p.contact.Heard) {
 		p.contact.Heard, p.contact.Status = sent, a.Status
+		if a.counted {
+			p.contact.Counted, p.contact.Word = p.leftAt[d.echoed%recent], a.Word
+		}
 	}
 	s.mu.Unlock()
 	if a.leaving && s.leaving.Load() {

@@ -27,6 +27,8 @@ const (
 	kindAck                       // controller to agent
 	kindOrder                     // controller to agent
 	kindResult                    // agent to controller
+	kindAsk                       // agent to agent: have you lost the controllers?
+	kindLost                      // agent to agent: I have
 )
 
 type header struct {
@@ -129,7 +131,7 @@ func (c cluster) take(b []byte) (datagram, error) {
 	d.seq = r.number()
 	d.echo = r.text(maxID)
 	d.echoed = r.number()
-	if r.bad || d.from == "" || d.start == "" || d.seq == 0 || d.kind < kindHeartbeat || d.kind > kindResult {
+	if r.bad || d.from == "" || d.start == "" || d.seq == 0 || d.kind < kindHeartbeat || d.kind > kindLost {
 		return d, errMalformed
 	}
 	d.payload = r.b

@@ -116,7 +116,16 @@ func TestHeartbeatsOfOtherVersions(t *testing.T) {
 	if !ok || got.Ring.DeadCount != 40 || len(got.Networks) != 2 {
 		t.Errorf("of a later version: %t %+v", ok, got)
 	}
+	var lease writer
+	putLease(&lease, testHeartbeat)
+	before := len(payload) - len(lease.b)
+	if got, ok := getHeartbeat(datagram{payload: payload[:before]}); !ok || got.Watchdog != nil || got.Lease != 0 || len(got.Networks) != 2 {
+		t.Errorf("of the version before watchdogs: %t %+v", ok, got)
+	}
 	for n := len(first) + 1; n < len(payload); n++ {
+		if n == before {
+			continue
+		}
 		if _, ok := getHeartbeat(datagram{payload: payload[:n]}); ok {
 			t.Errorf("cut to %d of %d bytes it is taken", n, len(payload))
 		}

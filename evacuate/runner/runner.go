@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate"
@@ -191,6 +192,10 @@ func (r *Runner) fence(ctx context.Context, a evacuate.Action, dl Deadline, o *e
 		r.Log.Info("fencing", "host", a.Host, "recovery", a.Recovery, "step", a.Step, "method", at.Method, "commands", at.Commands,
 			"power", at.Last.Power, "reason", at.Cause, "took", at.Took)
 		o.Cause = string(at.Cause)
+	}
+	// A method that answered is what an operator must look at, whoever was last.
+	if i := slices.IndexFunc(attempts, func(a fence.Attempt) bool { return a.Cause != fence.CauseUnreachable }); i >= 0 {
+		o.Cause = string(attempts[i].Cause)
 	}
 	if err != nil {
 		return err

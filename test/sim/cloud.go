@@ -46,6 +46,8 @@ type Setup struct {
 	// PDU gives each host a second fencing method after its BMC: a PDU that
 	// answers on a path of its own and is always well.
 	PDU bool `yaml:"pdu"`
+	// Watchdog gives each host a watchdog that its agent feeds.
+	Watchdog bool `yaml:"watchdog"`
 }
 
 // DefaultSetup is a small cloud.
@@ -218,6 +220,7 @@ func (c *Cloud) configure(h *machine) error {
 		return fmt.Errorf("configure %s: %w", h.name, err)
 	}
 	h.cfg = cfg
+	h.cfg.Watchdog = h.kennel()
 	return h.newBoot()
 }
 

@@ -27,6 +27,7 @@ type machine struct {
 	pdu    *fencetest.Redfish
 	pduAt  *node
 	cfg    *config.Agent
+	dog    dog
 
 	mu    sync.Mutex
 	boots int
@@ -64,7 +65,7 @@ func (m *machine) newBoot() error {
 }
 
 func (m *machine) seams(p *process) app.Seams {
-	return app.Seams{Clock: m.node.clock, Network: p, Signer: signer{}, Prober: prober{m.cloud, m.node, p}}
+	return m.watch(app.Seams{Clock: m.node.clock, Network: p, Signer: signer{}, Prober: prober{m.cloud, m.node, p}}, p)
 }
 
 // startAgent starts the agent in the background, after a former one has ended.
@@ -135,6 +136,7 @@ func (m *machine) stopAgent() {
 func (m *machine) powered(on bool) {
 	if !on {
 		m.down()
+		m.dog.stop()
 		m.cloud.net.locked(func() { m.node.up = false })
 		m.endAgent()
 		m.cloud.nova.PowerOff(m.name)
@@ -193,6 +195,7 @@ func (m *machine) reboot(takes time.Duration) {
 		return
 	}
 	m.down()
+	m.dog.stop()
 	m.cloud.net.locked(func() { m.node.up = false })
 	m.endAgent()
 	m.cloud.nova.PowerOff(m.name)

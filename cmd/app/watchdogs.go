@@ -1,0 +1,105 @@
+package app
+
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// wordFresh is how old a host's word on its watchdog may be to be committed.
+const wordFresh = 3 * time.Second
+
+// reportMost is how long a report may have been under way.
+const reportMost = 2 * time.Second
+
+// word is what each acknowledgement tells its host.
+func (c *Controller) word(host nova.HostName, start string) (w heartbeat.Word) {
+	c.machine.Locked(func(s *evacuate.State) {
+		h := s.Hosts[host]
+		if h == nil {
+			return
+		}
+		w.Watch = h.MayWatch
+		if h.Watchdog != nil && h.Watchdog.Start == start {
+			w.Noted = h.Watchdog.Serial
+		}
+	})
+	return w
+}
+
+// rememberWatchdog notes what a host says of its watchdog, and whether it may have
+// one. Nobody relies on what does not stand in the ledger.
+func (c *Controller) rememberWatchdog(s *evacuate.State, h *evacuate.Host, x *evacuate.HostSeen, now time.Time) (changed bool) {
+	var said *detector.Watchdog
+	var boot, start string
+	var at time.Time
+	c.observer.with(func(t *detector.Table) { said, boot, start, at = t.Watchdog(h.Name) })
+	old := h.Watchdog
+	if said != nil && now.Sub(at) <= wordFresh && (old == nil || old.Boot != boot || old.Start != start || old.Serial != said.Serial) {
+		x.Watchdog, changed = &evacuate.Watchdog{Watchdog: *said, Boot: boot, Start: start}, true
+	}
+	if said == nil && old == nil {
+		return changed
+	}
+	if may := evacuate.MayWatch(h.Name, s, c.reach(), c.policy); may != h.MayWatch {
+		x.MayWatch, changed = &may, true
+	}
+	return changed
+}
+
+// watchdogs gathers the evidence on the watchdogs of hosts that are being fenced.
+func (c *Controller) watchdogs(s *evacuate.State) map[nova.HostName]evacuate.WatchdogSight {
+	out := map[nova.HostName]evacuate.WatchdogSight{}
+	var claims []fence.Claim
+	now := c.clock.Now()
+	for _, r := range s.Recoveries {
+		if _, proved := r.Proved(); r.Status != evacuate.StatusOpen || proved {
+			continue
+		}
+		if claims == nil {
+			claims = c.claims()
+		}
+		e, err := s.Covered(r.Host).Expiry(string(r.Host), r.Boot, c.hearings(r.Host, now), claims, now)
+		if err != nil {
+			out[r.Host] = evacuate.WatchdogSight{Lack: err.Error()}
+			continue
+		}
+		out[r.Host] = evacuate.WatchdogSight{Expiry: &e}
+	}
+	return out
+}
+
+func (c *Controller) claims() []fence.Claim {
+	all := []fence.Claim{}
+	c.observer.with(func(t *detector.Table) {
+		for _, cl := range t.LeaseClaims() {
+			all = append(all, fence.Claim{Host: string(cl.Host), From: cl.From, To: cl.To})
+		}
+	})
+	return all
+}
+
+// hearings are every controller's. A follower's report is dated by the earliest that
+// it can have been sent; what it heard may be so much younger as a report can take.
+func (c *Controller) hearings(host nova.HostName, now time.Time) []fence.Hearing {
+	var all []fence.Hearing
+	c.observer.with(func(t *detector.Table) {
+		for _, h := range t.LeaseHearings(host) {
+			x := fence.Hearing{Controller: string(h.Controller), Boot: h.Boot, Start: h.Start, Heard: h.Heard, Until: h.Reported}
+			if h.Controller == c.observer.id {
+				x.Until = now
+			} else {
+				x.Heard = x.Heard.Add(reportMost)
+			}
+			if x.Until.Before(x.Heard) {
+				x.Until = x.Heard
+			}
+			all = append(all, x)
+		}
+	})
+	return all
+}
