@@ -211,7 +211,7 @@ func (c *Core) together(r *Recovery) string {
 			dark++
 		}
 	}
-	text := "host and BMC are silent together: it looks like lost power, which a BMC cannot prove"
+	text := "host and BMC are both silent: both may have lost power, which no time-out proves"
 	if dark > 0 {
 		text += fmt.Sprintf("; so are %d of its %d neighbours in %s", dark, neighbours, v.Domain)
 	}

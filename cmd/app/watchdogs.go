@@ -13,8 +13,8 @@ import (
 // wordFresh is how old a host's word on its watchdog may be to be committed.
 const wordFresh = 3 * time.Second
 
-// reportMost is how long a report may have been under way.
-const reportMost = 2 * time.Second
+// reportTakes is how long a report may have been under way.
+const reportTakes = 2 * time.Second
 
 // word is what each acknowledgement tells its host.
 func (c *Controller) word(host nova.HostName, start string) (w heartbeat.Word) {
@@ -83,17 +83,17 @@ func (c *Controller) claims() []fence.Claim {
 	return all
 }
 
-// hearings are every controller's. A follower's report is dated by the earliest that
-// it can have been sent; what it heard may be so much younger as a report can take.
+// hearings are every controller's. What a follower reports was so a report's way ago
+// at the earliest and just now at the latest: both ends err on the careful side.
 func (c *Controller) hearings(host nova.HostName, now time.Time) []fence.Hearing {
 	var all []fence.Hearing
 	c.observer.with(func(t *detector.Table) {
 		for _, h := range t.LeaseHearings(host) {
-			x := fence.Hearing{Controller: string(h.Controller), Boot: h.Boot, Start: h.Start, Heard: h.Heard, Until: h.Reported}
-			if h.Controller == c.observer.id {
+			x := fence.Hearing{Controller: string(h.Controller), Boot: h.Boot, Start: h.Start, Heard: h.Heard}
+			if x.Until = h.Reported; h.Controller == c.observer.id {
 				x.Until = now
 			} else {
-				x.Heard = x.Heard.Add(reportMost)
+				x.Heard, x.Until = x.Heard.Add(reportTakes), x.Until.Add(-reportTakes)
 			}
 			if x.Until.Before(x.Heard) {
 				x.Until = x.Heard

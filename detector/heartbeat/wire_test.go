@@ -30,6 +30,8 @@ var testHeartbeat = detector.Heartbeat{
 	Ring:     detector.RingView{Score: 2, Alive: 98, Known: 100, Stalled: true, Muted: true, Dead: []nova.HostName{"compute-7", "compute-8"}, DeadCount: 40},
 	Networks: []detector.Reach{{Network: "storage", Asked: 3, Age: 2300 * time.Millisecond}, {Network: "tenant", Asked: 3, Reached: 2, Age: time.Second}},
 	Sensors:  map[string]string{"nova-compute": "up", "vip": "0110"},
+	Lease:    90 * time.Second,
+	Watchdog: &detector.Watchdog{Serial: 3, Armed: true, Lease: 10 * time.Second, Timeout: 30 * time.Second, Voters: []string{"ctl1", "ctl2", "ctl3"}, Ring: "0123456789abcdef", NoWayOut: true},
 }
 
 func TestHeartbeatTravels(t *testing.T) {
