@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -63,7 +64,7 @@ func (t *Table) LeaseClaims() []LeaseClaim {
 			all = append(all, c)
 		}
 	}
-	slices.SortFunc(all, func(a, b LeaseClaim) int { return cmpString(string(a.Host), string(b.Host)) })
+	slices.SortFunc(all, func(a, b LeaseClaim) int { return cmp.Compare(a.Host, b.Host) })
 	return all
 }
 
@@ -84,6 +85,6 @@ func (t *Table) LeaseHearings(host nova.HostName) []LeaseHearing {
 		}
 		all = append(all, h)
 	}
-	slices.SortFunc(all, func(a, b LeaseHearing) int { return cmpString(string(a.Controller), string(b.Controller)) })
+	slices.SortFunc(all, func(a, b LeaseHearing) int { return cmp.Compare(a.Controller, b.Controller) })
 	return all
 }

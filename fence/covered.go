@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,7 +57,7 @@ func (c Covered) Expiry(host, boot string, hearings []Hearing, claims []Claim, n
 		}
 		e.Silences = append(e.Silences, Silence{h.Controller, h.Heard, h.Until})
 	}
-	slices.SortFunc(e.Silences, func(a, b Silence) int { return cmpText(a.Controller, b.Controller) })
+	slices.SortFunc(e.Silences, func(a, b Silence) int { return cmp.Compare(a.Controller, b.Controller) })
 	last := e.Last()
 	var held []Claim
 	for _, cl := range claims {
@@ -91,14 +92,4 @@ func (c Covered) covers(boot string) error {
 		return fmt.Errorf("%w: the hosts that its agent counts on are not those of the ledger", ErrNotCovered)
 	}
 	return nil
-}
-
-func cmpText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
