@@ -21,10 +21,12 @@ type Agent struct {
 	// Controllers are all controllers' peer addresses.
 	Controllers []netip.AddrPort `yaml:"controllers"`
 	BootIDFile  string           `yaml:"boot_id_file"`
-	UUIDFile    string           `yaml:"uuid_file"`
-	Sensors     Sensors          `yaml:"sensors"`
-	Watchdog    Watchdog         `yaml:"watchdog"`
-	Log         Log              `yaml:"log"`
+	// UUIDFile and DMIDir are where the kernel shows SMBIOS: which machine this is.
+	UUIDFile string   `yaml:"uuid_file"`
+	DMIDir   string   `yaml:"dmi_dir"`
+	Sensors  Sensors  `yaml:"sensors"`
+	Watchdog Watchdog `yaml:"watchdog"`
+	Log      Log      `yaml:"log"`
 
 	source source
 }
@@ -51,6 +53,12 @@ type Sensors struct {
 	Targets map[string][]netip.Addr `yaml:"targets,omitempty"`
 }
 
+// Where Linux shows SMBIOS. The UUID and the serial numbers are root's alone.
+const (
+	DefaultDMIDir   = "/sys/class/dmi/id"
+	DefaultUUIDFile = DefaultDMIDir + "/product_uuid"
+)
+
 // LoadAgent reads an agent's file. The error, if any, is a Faults with all
 // mistakes.
 func LoadAgent(path string) (*Agent, error) {
@@ -67,7 +75,8 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		DataDir:    "/var/lib/lifeboat/agent",
 		Ring:       AgentRing{Profile: ProfileDefault},
 		BootIDFile: "/proc/sys/kernel/random/boot_id",
-		UUIDFile:   "/sys/class/dmi/id/product_uuid",
+		UUIDFile:   DefaultUUIDFile,
+		DMIDir:     DefaultDMIDir,
 		Sensors:    Sensors{ComputeProcess: "nova-compute"},
 		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
 		Log:        defaultLog(),
@@ -100,6 +109,7 @@ func (a *Agent) check(d *decoder) {
 	d.absolute("data_dir", a.DataDir)
 	d.absolute("boot_id_file", a.BootIDFile)
 	d.absolute("uuid_file", a.UUIDFile)
+	d.absolute("dmi_dir", a.DMIDir)
 	d.ring(a.Ring.Bind, a.Ring.Advertise, a.Ring.Profile)
 	d.log(a.Log)
 	d.watchdog(a.Watchdog)

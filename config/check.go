@@ -27,6 +27,8 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9]
 func (c *Controller) check(d *decoder) {
 	d.word("cluster", c.Cluster, "a name of letters, digits, dots and dashes, such as region-one")
 	d.absolute("controller.data_dir", c.Controller.DataDir)
+	d.absolute("controller.uuid_file", c.Controller.UUIDFile)
+	d.absolute("controller.dmi_dir", c.Controller.DMIDir)
 	c.checkPeers(d)
 	d.needFile("tls.ca", c.TLS.CA, "the authority that signed the controllers' certificates (PEM)")
 	d.needFile("tls.certificate", c.TLS.Certificate, "this controller's certificate (PEM)")

@@ -60,6 +60,8 @@ type inventory struct {
 	addresses map[netip.Addr]string // who has it, for people
 	bmcs      map[string]owner      // by IP and port
 	domains   int
+
+	controllers []string
 }
 
 type owner struct {
@@ -67,12 +69,13 @@ type owner struct {
 }
 
 func (c *Controller) checkHosts(d *decoder) {
-	inv := &inventory{d, map[string]string{}, map[netip.Addr]string{}, map[string]owner{}, 0}
+	inv := &inventory{d, map[string]string{}, map[netip.Addr]string{}, map[string]owner{}, 0, nil}
 	if !d.faulty("defaults.bmc.address") && c.Defaults.BMC.Address != "" {
 		d.fault("defaults.bmc.address", "hosts do not share a BMC: give each host its own address")
 	}
 	for _, p := range c.Controller.Peers {
 		inv.controller(p.Address, p.ID)
+		inv.controllers = append(inv.controllers, p.ID)
 	}
 	for i := range c.Hosts {
 		inv.host(item("hosts", i), &c.Hosts[i])
@@ -112,6 +115,9 @@ func (inv *inventory) host(at string, h *Host) {
 	d.domain(key(at, "domain"), h.Domain)
 	if h.Domain != "" {
 		inv.domains++
+	}
+	if h.Controller != "" && !slices.Contains(inv.controllers, h.Controller) {
+		d.fault(key(at, "controller"), "%q is none of the controllers (%s)", h.Controller, strings.Join(inv.controllers, ", "))
 	}
 	if d.given(key(at, "storage")) {
 		d.oneOf(key(at, "storage"), h.Storage, storages)

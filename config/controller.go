@@ -6,8 +6,11 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,6 +44,10 @@ type ControllerSelf struct {
 	Peers []PeerAddress `yaml:"peers"`
 	// Single allows one voter, for demonstrations: it survives nothing.
 	Single bool `yaml:"single,omitempty"`
+	// UUIDFile and DMIDir are where this controller reads on which machine it runs:
+	// a BMC of that machine is not for fencing.
+	UUIDFile string `yaml:"uuid_file,omitempty"`
+	DMIDir   string `yaml:"dmi_dir,omitempty"`
 }
 
 // PeerAddress is one voter.
@@ -182,6 +189,9 @@ type Host struct {
 	Addresses map[string]netip.Addr `yaml:"addresses,omitempty"`
 	// Storage is never empty after ParseController.
 	Storage string `yaml:"storage,omitempty"`
+	// Controller is the id of the controller that runs on this host too: without it
+	// a BMC of a controller's machine is refused.
+	Controller string `yaml:"controller,omitempty"`
 	// BMC lists the ways to power the host off, in the order to try.
 	BMC []BMC `yaml:"bmc,omitempty"`
 }
@@ -247,6 +257,22 @@ func (b BMC) Outlet() Outlet {
 	return Outlet{b.Agent, b.Address, b.Plug, b.Username, b.Password, b.Parameters, b.Secrets, b.Timeout}
 }
 
+// Target names what is commanded, without a secret: what was found of another
+// target does not speak of this one.
+func (b BMC) Target() string {
+	parts := []string{b.Address, b.System}
+	for _, o := range append([]Outlet{b.Outlet()}, b.Outlets...) {
+		if o.Agent == "" {
+			continue
+		}
+		parts = append(parts, o.Agent, o.Address, o.Plug)
+		for _, name := range slices.Sorted(maps.Keys(o.Parameters)) {
+			parts = append(parts, name+"="+o.Parameters[name])
+		}
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
+}
+
 // Log is how a process logs.
 type Log struct {
 	Level  string `yaml:"level"`
@@ -274,7 +300,7 @@ func LoadController(path string) (*Controller, error) {
 // messages. It opens no file: passwords are loaded by LoadSecrets.
 func ParseController(name string, data []byte) (*Controller, error) {
 	c := &Controller{
-		Controller: ControllerSelf{DataDir: "/var/lib/lifeboat/controller"},
+		Controller: ControllerSelf{DataDir: "/var/lib/lifeboat/controller", UUIDFile: DefaultUUIDFile, DMIDir: DefaultDMIDir},
 		Ring:       ControllerRing{Profile: ProfileDefault},
 		API:        API{Listen: netip.MustParseAddrPort("127.0.0.1:7948")},
 		Policy:     DefaultPolicy(),

@@ -371,13 +371,14 @@ func (v *View) sort() {
 	})
 }
 
-// FreshControllers counts the controllers whose report is evidence at now.
-func (t *Table) FreshControllers(now time.Time) int {
-	n := 0
-	for _, c := range t.controllers {
+// FreshControllers lists the controllers whose report is evidence at now, in order.
+func (t *Table) FreshControllers(now time.Time) []Observer {
+	var ids []Observer
+	for id, c := range t.controllers {
 		if now.Sub(c.reported) <= t.fresh() {
-			n++
+			ids = append(ids, id)
 		}
 	}
-	return n
+	slices.Sort(ids)
+	return ids
 }

@@ -234,10 +234,10 @@ func TestForget(t *testing.T) {
 	tab.Alive("ctl1", RingView{}, at(0))
 	tab.Alive("ctl2", RingView{}, at(0))
 	tab.Heartbeat("ctl1", beat("cmp1", "b1"), at(0))
-	if n := tab.FreshControllers(at(2)); n != 2 {
+	if n := len(tab.FreshControllers(at(2))); n != 2 {
 		t.Errorf("%d controllers report, want 2", n)
 	}
-	if n := tab.FreshControllers(at(4)); n != 0 {
+	if n := len(tab.FreshControllers(at(4))); n != 0 {
 		t.Errorf("%d controllers report after 4 s of silence, want 0", n)
 	}
 	tab.ForgetController("ctl2")

@@ -155,6 +155,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 	if w.Leader.Term != c.term {
 		c.reset(w.Leader.Term)
 	}
+	c.world.register = s.Register()
 	c.world.fallen = countFallen(question{state: s, world: &c.world, policy: c.policy})
 	c.tendPlans()
 	c.tendWords()

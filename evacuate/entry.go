@@ -33,6 +33,7 @@ const (
 	KindHostRemove      Kind = "host.remove"
 	KindHostMaintenance Kind = "host.maintenance"
 	KindHostSeen        Kind = "host.seen"
+	KindHostDrill       Kind = "host.drill"
 	KindHostQuarantine  Kind = "host.quarantine"
 	KindHostRelease     Kind = "host.release"
 	KindConfirmDead     Kind = "host.confirm-dead"
@@ -93,6 +94,7 @@ type Entry struct {
 	Ring        *RingStep      `json:"ring,omitempty"`
 	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
 	Confirm     *Confirmation  `json:"confirm,omitempty"`
+	Drill       *Drill         `json:"drill,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -120,6 +122,9 @@ type HostSeen struct {
 	// Watchdog is its word on its own, MayWatch whether it may be armed.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
 	MayWatch *bool     `json:"may_watch,omitempty"`
+	// Machine is what its agent says of its machine; Checks replaces all of them.
+	Machine *fence.Identity `json:"machine,omitempty"`
+	Checks  []FenceCheck    `json:"checks,omitempty"`
 }
 
 // missing names what an entry of its kind cannot be without.
@@ -140,6 +145,7 @@ func (e Entry) missing() string {
 		KindRing:           {"ring", e.Ring != nil},
 		KindHostQuarantine: {"quarantine", e.Quarantine != nil},
 		KindConfirmDead:    {"confirmation", e.Confirm != nil},
+		KindHostDrill:      {"drill", e.Drill != nil},
 		KindPlan:           {"plan", e.Plan != nil},
 		KindPlanApprove:    {"plans", len(e.PlanIDs) > 0},
 		KindPlanEnd:        {"plans", len(e.PlanIDs) > 0},

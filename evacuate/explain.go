@@ -22,6 +22,8 @@ type Explanation struct {
 	Mode     Effective        `json:"mode"`
 	Plan     *Proposal        `json:"plan,omitempty"`
 	Summary  string           `json:"summary"`
+	// Fencing is what is known of the host's fencing methods.
+	Fencing []LinkStanding `json:"fencing,omitempty"`
 }
 
 // Explain sums up what is known of a host and why nothing more is done.
@@ -111,6 +113,12 @@ func (x Explanation) Text() string {
 	}
 	if n := x.Verdict.View.Nova; n != nil {
 		fmt.Fprintf(&b, "  %-22s nova-compute %s, %s ago\n", "nova", n.State, ago(n.Age))
+	}
+	for i, l := range x.Fencing {
+		if i == 0 {
+			b.WriteString("\nFencing\n")
+		}
+		fmt.Fprintf(&b, "  %-22s %s\n", l.Method, l.line(x.At))
 	}
 	if len(x.Answers) > 0 {
 		writeAnswers(&b, "Gates at "+string(x.Point), x.Answers)

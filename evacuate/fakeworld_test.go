@@ -3,11 +3,25 @@ package evacuate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
+
+// machineOf is what a fake host and its BMC say of its machine.
+func machineOf(h nova.HostName) fence.Identity {
+	return fence.Identity{Serial: "SN-" + strings.ToUpper(string(h))}
+}
+
+// wired is a host whose BMC read on, and said that it is the host's, an hour ago.
+func wired(h nova.HostName, now time.Time) Fencing {
+	at := now.Add(-time.Hour)
+	return Fencing{Methods: []string{"redfish"}, PoweredOn: at,
+		Links: []FenceLink{{Method: "redfish", Target: "https://bmc", Check: FenceCheck{Method: "redfish", Target: "https://bmc", At: at, Machine: machineOf(h)}}}}
+}
 
 // BMC behaviours of a fake host.
 const (
@@ -285,7 +299,7 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 		}
 		x.Heard[h.name] = Heard{At: h.heard, Boot: h.heardAs}
 		x.Nova.Services[h.name] = h.service
-		x.Fencing[h.name] = Fencing{Methods: []string{"redfish"}, PoweredOn: now.Add(-time.Hour)}
+		x.Fencing[h.name] = wired(h.name, now)
 		if h.silent.IsZero() {
 			x.Network.Heard++
 		}

@@ -2,7 +2,6 @@ package evacuate
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -20,6 +19,10 @@ func askFenceable(q question) (Standing, string) {
 	case f.Refused != "":
 		return Held, f.Refused
 	}
+	identity, machine := q.askIdentity(f)
+	if identity == Held {
+		return identity, machine
+	}
 	on, off := Powered(f, q.state.Hosts[q.host])
 	if on.IsZero() {
 		return Held, "its BMC has never read on while its agent was heard" + because(f.Last)
@@ -34,11 +37,10 @@ func askFenceable(q question) (Standing, string) {
 	if age > q.policy.Fenceable {
 		return Held, fmt.Sprintf("its BMC last read on with a living agent %s ago, %s is the limit%s", round(age), q.policy.Fenceable, because(f.Last))
 	}
-	text := strings.Join(f.Methods, ", then ")
 	if f.Within > 0 {
-		text += fmt.Sprintf("; proven within %s, or held", f.Within)
+		machine += fmt.Sprintf("; proven within %s, or held", f.Within)
 	}
-	return Met, text
+	return identity, machine
 }
 
 // Powered is when a BMC last read on, and off, while its host's agent lived, as

@@ -24,11 +24,11 @@ func racks(n int) question {
 	w.Nova = NovaSight{At: t0, Services: map[nova.HostName]nova.Service{}, Schedulers: 1, Conductors: 1, AggregatesAt: t0}
 	for i := range n {
 		h := rackHost(i)
-		s.host(h)
+		s.host(h).Machine = machineOf(h)
 		w.Verdicts[h] = detector.Verdict{Host: h, State: detector.Healthy, At: t0}
 		w.Nova.Services[h] = nova.Service{Host: h, State: nova.StateUp}
 		w.Servers[h] = []nova.Server{{ID: nova.ServerID("vm-" + string(h))}}
-		w.Fencing[h] = Fencing{Methods: []string{"redfish"}, PoweredOn: t0.Add(-time.Hour)}
+		w.Fencing[h] = wired(h, t0)
 		w.Domains[h] = []Domain{{"rack", fmt.Sprintf("r%d", i/10)}}
 	}
 	w.Kdump.Listening = true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -23,10 +24,10 @@ func question6(t *testing.T) question {
 	w.Nova = NovaSight{At: w.Now, Services: map[nova.HostName]nova.Service{}, Schedulers: 1, Conductors: 1}
 	for i := range 6 {
 		h := nova.HostName(fmt.Sprintf("cmp%d", i+1))
-		s.host(h)
+		s.host(h).Machine = machineOf(h)
 		w.Verdicts[h] = detector.Verdict{Host: h, State: detector.Healthy, At: w.Now}
 		w.Nova.Services[h] = nova.Service{Host: h, State: nova.StateUp}
-		w.Fencing[h] = Fencing{Methods: []string{"redfish"}, PoweredOn: w.Now.Add(-time.Hour)}
+		w.Fencing[h] = wired(h, w.Now)
 	}
 	w.Verdicts["cmp1"] = detector.Verdict{Host: "cmp1", State: detector.Dead, At: w.Now}
 	return question{host: "cmp1", recovery: s.Recoveries["r1"], state: s, world: w, policy: DefaultPolicy()}
@@ -151,16 +152,48 @@ var holds = []spoilt{
 	{GateFenceable, notMet, "refused", func(q *question) {
 		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, Refused: "a controller's BMC"}
 	}, "a controller's BMC"},
-	{GateFenceable, missing, "never read on", func(q *question) { q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}} }, "never read on"},
+	{GateFenceable, missing, "never read on", func(q *question) { q.fencing(func(f *Fencing) { f.PoweredOn = time.Time{} }) }, "never read on"},
 	{GateFenceable, notMet, "read on in the future", func(q *question) {
-		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, PoweredOn: q.world.Now.Add(time.Hour)}
+		q.fencing(func(f *Fencing) { f.PoweredOn = q.world.Now.Add(time.Hour) })
 	}, "in the future"},
 	{GateFenceable, notMet, "read off since then while its agent was heard", func(q *question) {
-		q.state.Hosts["cmp1"] = &Host{Name: "cmp1", PoweredOn: q.world.Now.Add(-time.Hour), ReadOff: q.world.Now.Add(-time.Minute)}
+		q.state.Hosts["cmp1"] = &Host{Name: "cmp1", Machine: machineOf("cmp1"), PoweredOn: q.world.Now.Add(-time.Hour), ReadOff: q.world.Now.Add(-time.Minute)}
 	}, "it lies, or belongs to another machine"},
 	{GateFenceable, notMet, "read on too long ago", func(q *question) {
-		q.world.Fencing["cmp1"] = Fencing{Methods: []string{"ipmi"}, PoweredOn: q.world.Now.Add(-25 * time.Hour)}
+		q.fencing(func(f *Fencing) { f.PoweredOn = q.world.Now.Add(-25 * time.Hour) })
 	}, "25h0m0s ago"},
+	{GateFenceable, missing, "machine never asked", func(q *question) { q.check(func(c *FenceCheck) { *c = FenceCheck{} }) }, "not asked yet which machine"},
+	{GateFenceable, missing, "machine asked too long ago", func(q *question) { q.check(func(c *FenceCheck) { c.At = q.world.Now.Add(-25 * time.Hour) }) }, "last read 25h0m0s ago"},
+	{GateFenceable, missing, "the agent does not say", func(q *question) { q.state.Hosts["cmp1"].Machine = fence.Identity{} }, "its agent has not said"},
+	{GateFenceable, missing, "the BMC does not say", func(q *question) { q.check(func(c *FenceCheck) { c.Machine = fence.Identity{} }) }, "neither a UUID"},
+	{GateFenceable, missing, "asked of another BMC", func(q *question) {
+		q.fencing(func(f *Fencing) {
+			q.state.Hosts["cmp1"].Checks = []FenceCheck{f.Links[0].Check}
+			f.Links[0].Check = FenceCheck{}
+			f.Links[0].Target = "https://new"
+		})
+	}, "not asked yet"},
+	{GateFenceable, notMet, "another host's machine", func(q *question) { q.check(func(c *FenceCheck) { c.Machine = machineOf("cmp2") }) }, "its BMC is that of cmp2 (serial SN-CMP2); cmp1 itself is serial SN-CMP1"},
+	{GateFenceable, notMet, "another host's machine, as the former leader saw", func(q *question) {
+		q.state.Hosts["cmp1"].Checks = []FenceCheck{{Method: "redfish", Target: "https://bmc", At: q.world.Now, Machine: machineOf("cmp2")}}
+	}, "that of cmp2"},
+	{GateFenceable, notMet, "another host's machine behind the second method", func(q *question) {
+		q.fencing(func(f *Fencing) {
+			f.Links = append(f.Links, FenceLink{Method: "ipmi", Check: FenceCheck{At: q.world.Now, Machine: machineOf("cmp2")}})
+		})
+	}, "ipmi: its BMC is that of cmp2"},
+	{GateFenceable, notMet, "nobody's machine", func(q *question) { q.check(func(c *FenceCheck) { c.Machine = machineOf("cmp9") }) }, "another machine's"},
+	{GateFenceable, notMet, "a controller's machine", func(q *question) { q.state.Controllers["ctl2"] = &Controller{ID: "ctl2", Machine: machineOf("cmp1")} }, "controller ctl2 runs on"},
+	{GateFenceable, notMet, "declared, and that controller leads", func(q *question) {
+		q.state.Controllers["ctl1"] = &Controller{ID: "ctl1", Machine: machineOf("cmp1")}
+		q.world.Network.Reporting = []string{"ctl1", "ctl2", "ctl3"}
+		q.fencing(func(f *Fencing) { f.Controller = "ctl1" })
+	}, "another must act"},
+	{GateFenceable, notMet, "declared, and its vote is needed", func(q *question) {
+		q.state.Controllers["ctl2"] = &Controller{ID: "ctl2", Machine: machineOf("cmp1")}
+		q.world.Network.Reporting = []string{"ctl1", "ctl2"}
+		q.fencing(func(f *Fencing) { f.Controller = "ctl2" })
+	}, "without that one 1 of 3 controllers report"},
 	{GateConcurrency, missing, "no limit", func(q *question) { q.policy.Concurrency = 0 }, "0 allowed"},
 	{GateConcurrency, notMet, "two under way", func(q *question) {
 		q.policy.Concurrency = 1
@@ -169,6 +202,18 @@ var holds = []spoilt{
 	{GateProof, notMet, "no proof", func(q *question) { q.recovery.Proof = nil }, "no proof"},
 	{GateProof, notMet, "void", func(q *question) { q.recovery.Void = "heard" }, "void: heard"},
 	{GateProof, notMet, "of another boot", func(q *question) { q.recovery.Boot = "b2" }, "no proof"},
+}
+
+// fencing changes what is known of cmp1's fencing, check what its BMC said.
+func (q *question) fencing(change func(*Fencing)) {
+	f := q.world.Fencing["cmp1"]
+	f.Links = slices.Clone(f.Links)
+	change(&f)
+	q.world.Fencing["cmp1"] = f
+}
+
+func (q *question) check(change func(*FenceCheck)) {
+	q.fencing(func(f *Fencing) { change(&f.Links[0].Check) })
 }
 
 func (q *question) verdict(h nova.HostName, s detector.State) {

@@ -67,7 +67,8 @@ func newCloud(t *testing.T, hosts int) *cloud {
 	}
 	for i := range hosts {
 		h := c.addHost(nova.HostName(fmt.Sprintf("cmp%d", i+1)), start)
-		c.operator(Entry{Kind: KindHostSeen, Seen: []HostSeen{{Host: h.name, Boot: h.boot, PoweredOn: start}}})
+		m := machineOf(h.name)
+		c.operator(Entry{Kind: KindHostSeen, Seen: []HostSeen{{Host: h.name, Boot: h.boot, PoweredOn: start, Machine: &m}}})
 	}
 	c.quieter = false
 	return c

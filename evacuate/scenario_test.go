@@ -151,7 +151,8 @@ func (c *cloud) scriptHost(name nova.HostName, how string) {
 		h.service.Disabled, h.service.DisabledReason = true, how
 	}
 	c.quieter = true
-	_ = c.operator(Entry{Kind: KindHostSeen, Seen: []HostSeen{{Host: name, Boot: h.boot, PoweredOn: c.now}}})
+	m := machineOf(name)
+	_ = c.operator(Entry{Kind: KindHostSeen, Seen: []HostSeen{{Host: name, Boot: h.boot, PoweredOn: c.now, Machine: &m}}})
 	c.quieter = false
 }
 

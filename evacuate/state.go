@@ -70,6 +70,8 @@ type Controller struct {
 	Address   string `json:"address"`
 	Ring      string `json:"ring,omitempty"` // where its gossip listens
 	PublicKey []byte `json:"public_key"`
+	// Machine is what it reads of the machine that it runs on.
+	Machine fence.Identity `json:"machine,omitzero"`
 }
 
 // Host is an enrolled compute host, or one that Nova lists.
@@ -78,7 +80,6 @@ type Host struct {
 	Enrolled time.Time     `json:"enrolled,omitzero"`
 	Keys     []HostKey     `json:"keys,omitempty"`
 	Boot     string        `json:"boot,omitempty"`
-	UUID     string        `json:"uuid,omitempty"`
 	// Ring is where its gossip was last seen to listen.
 	Ring string `json:"ring,omitempty"`
 
@@ -97,6 +98,11 @@ type Host struct {
 	// ReadOff is when its BMC last read off while its agent was heard: it lies,
 	// or belongs to another machine, until it reads on again.
 	ReadOff time.Time `json:"read_off,omitzero"`
+	// Machine is what its agent reads of the machine that it runs on, Checks what
+	// preflight found of its fencing methods.
+	Machine fence.Identity `json:"machine,omitzero"`
+	Checks  []FenceCheck   `json:"checks,omitempty"`
+	Drills  []Drill        `json:"drills,omitempty"`
 	// Fenced is when the last recovery's proof was given.
 	Fenced time.Time `json:"fenced,omitzero"`
 	// Upsets are what counts towards a quarantine.
@@ -244,6 +250,12 @@ func (s *State) seen(at time.Time, seen HostSeen) {
 	}
 	if seen.Watchdog != nil {
 		s.watch(h, seen.Watchdog, at)
+	}
+	if seen.Machine != nil {
+		h.Machine = *seen.Machine
+	}
+	if len(seen.Checks) > 0 {
+		h.Checks = seen.Checks
 	}
 	if seen.Listed {
 		h.Instances = seen.Instances

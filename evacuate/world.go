@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -40,6 +41,8 @@ type World struct {
 	// Terms is the newest Raft term that each controller has acknowledged.
 	Terms map[string]uint64
 
+	// register is the state's, made once a tick; nil: make it anew.
+	register *fence.Register
 	// fallen is the toll but for the host in question, counted once a tick: every
 	// host asks for it. nil: count anew.
 	fallen *fallen
@@ -81,8 +84,10 @@ type NovaSight struct {
 type NetworkSight struct {
 	Voters int
 	Fresh  int // controllers that report, this one included
-	Known  int // enrolled hosts
-	Heard  int // of these, heard within the last intervals
+	// Reporting are these, by id, in order.
+	Reporting []string
+	Known     int // enrolled hosts
+	Heard     int // of these, heard within the last intervals
 	// Skew says that this controller's clock differs from most others'; "" is well.
 	Skew string
 }
@@ -105,6 +110,10 @@ type Fencing struct {
 	// ReadOff is when the BMC last read off while the agent was heard.
 	ReadOff time.Time
 	Last    string // the last reading, for explain
+	// Links are the methods in order.
+	Links []FenceLink
+	// Controller is the id of the one that runs on this host, as declared.
+	Controller string
 }
 
 // Storage is where a host's instances keep their disks.

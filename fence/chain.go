@@ -20,6 +20,17 @@ type Link struct {
 	Budget time.Duration
 	// Call bounds a single call. 0 is CallTimeout.
 	Call time.Duration
+	// Accept refuses a machine that the BMC says it switches and that is not the
+	// host; nil accepts all. Only a Checker is asked.
+	Accept func(Identity) error
+}
+
+// off commands off. Until one command was accepted, the machine is looked at too.
+func (l Link) off(checked bool) func(context.Context) error {
+	if c, ok := l.Method.(Checker); ok && l.Accept != nil && !checked {
+		return func(ctx context.Context) error { return c.OffIf(ctx, l.Accept) }
+	}
+	return l.Method.Off
 }
 
 // Limits of a link.
@@ -136,7 +147,10 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 			}
 			commanded = c.Clock.Now()
 			a.Commands++
-			accepted = a.note(ctx, l.call(ctx, l.Method.Off))
+			accepted = a.note(ctx, l.call(ctx, l.off(accepted)))
+			if a.Cause == CauseIdentity { // whatever it reads is another machine's
+				return Proof{}, a.end(c, began, nil), fmt.Errorf("%w: %s", ErrNoProof, a.Cause)
+			}
 			refusals += a.refused()
 			// Readings before a new command say nothing about it.
 			rec.Commanded, rec.Readings = commanded, nil

@@ -38,6 +38,7 @@ type Agent struct {
 	stop   *stopper
 	start  string
 	boot   string
+	dmi    dmi
 
 	leaving  atomic.Bool
 	versions map[string]uint64 // of each controller's roster, by heedRoster alone
@@ -58,7 +59,8 @@ type Agent struct {
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
 func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) {
 	seams = seams.withDefaults()
-	a := &Agent{cfg: cfg, seams: seams, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart()}
+	a := &Agent{cfg: cfg, seams: seams, log: log.With("host", cfg.Host), clock: seams.Clock, prober: seams.Prober, start: newStart(),
+		dmi: dmi{cfg.DMIDir, cfg.UUIDFile}}
 	var err error
 	if a.prober == nil {
 		if a.prober, err = newProber(cfg.Host, time.Second, a.clock.Now, a.log); err != nil {
@@ -132,6 +134,9 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	a.versions = map[string]uint64{}
 	a.stop.every(time.Second, a.heedRoster)
 	a.stop.every(time.Hour, a.renewKey)
+	if m := a.dmi.read(); !m.Known() {
+		a.log.Warn("this machine tells neither a UUID nor a serial number, or not to this user: its BMC cannot be compared with it", "dir", a.cfg.DMIDir)
+	}
 	a.log.Info("agent runs", "boot", a.boot, "start", a.start)
 	return nil
 }

@@ -113,6 +113,7 @@ func (c *Controller) giveRoster(w http.ResponseWriter, r *http.Request) {
 	case peer.Anonymous:
 		refuse(w, http.StatusForbidden, "only enrolled hosts and controllers get the roster")
 	case peer.Host:
+		c.hearMachine(nova.HostName(name), r.Header.Get(machineHeader))
 		reply(w, c.roster(nova.HostName(name)))
 	default:
 		reply(w, c.roster(""))

@@ -27,6 +27,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
 	"github.com/lifeboat-ha/lifeboat/evacuate/notify"
 	"github.com/lifeboat-ha/lifeboat/evacuate/runner"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -44,6 +45,7 @@ type Controller struct {
 	seams  Seams
 	stop   *stopper
 	killed atomic.Bool
+	runsOn fence.Identity // the machine of this process
 
 	key       ed25519.PrivateKey
 	ringStore *ringStore
@@ -102,6 +104,8 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	if c.powers, err = newPowers(cfg.Hosts, c.clock, seams.Method); err != nil {
 		return nil, err
 	}
+	c.powers.vet = c.vet
+	c.runsOn = dmi{cfg.Controller.DMIDir, cfg.Controller.UUIDFile}.read()
 	c.observer = newObserver(c.id, judgeOf(cfg.Policy), c.clock.Now)
 	c.cloud = newCloud(cfg.Nova, c.policy.Chooses(), c.clock.Now, c.log)
 	c.cloud.options.Transport = seams.Nova
@@ -319,7 +323,7 @@ func (c *Controller) ringView() detector.RingView {
 
 func (c *Controller) info() evacuate.Controller {
 	self, _ := c.cfg.Self()
-	return evacuate.Controller{ID: c.id, Address: self.Address.String(), Ring: c.cfg.Ring.Advertise.String(), PublicKey: c.key.Public().(ed25519.PublicKey)}
+	return evacuate.Controller{Machine: c.runsOn, ID: c.id, Address: self.Address.String(), Ring: c.cfg.Ring.Advertise.String(), PublicKey: c.key.Public().(ed25519.PublicKey)}
 }
 
 // follow notes tenures. A tenure begins when all that former leaders committed

@@ -126,6 +126,7 @@ func (a *Agent) askRoster(ctx context.Context, addr string) (roster, error) {
 	if err != nil {
 		return r, err
 	}
+	req.Header.Set(machineHeader, a.dmi.header())
 	return r, doJSON(cl, req, &r)
 }
 

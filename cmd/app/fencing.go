@@ -91,18 +91,24 @@ func callTimeout(b config.BMC) time.Duration {
 type powers struct {
 	now    func() time.Time
 	chains map[string]fence.Chain
+	links  map[string][]evacuate.FenceLink // of each chain, in its order
+	runs   map[string]string               // the controller that runs on a host, as declared
 	locks  map[string]turn
+	// vet judges whose machine each link switches; nil: nobody asks.
+	vet func(host string) ([]evacuate.LinkStanding, *fence.Register)
 
 	mu     sync.Mutex
-	on     map[string]time.Time     // last on with a living agent
-	off    map[string]time.Time     // last off with a living agent
-	last   map[string]fence.Reading // last reading
-	auth   map[string]int           // refusals of our credentials in a row
-	silent map[string]time.Time     // not to be read for evidence before
+	on     map[string]time.Time             // last on with a living agent
+	off    map[string]time.Time             // last off with a living agent
+	last   map[string]fence.Reading         // last reading
+	auth   map[string]int                   // refusals of our credentials in a row
+	silent map[string]time.Time             // not to be read for evidence before
+	checks map[string][]evacuate.FenceCheck // what each link said last
 }
 
 func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.BMC, func() time.Time) (fence.Method, error)) (*powers, error) {
-	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, locks: map[string]turn{}, on: map[string]time.Time{}, off: map[string]time.Time{},
+	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, links: map[string][]evacuate.FenceLink{}, runs: map[string]string{},
+		checks: map[string][]evacuate.FenceCheck{}, locks: map[string]turn{}, on: map[string]time.Time{}, off: map[string]time.Time{},
 		last: map[string]fence.Reading{}, auth: map[string]int{}, silent: map[string]time.Time{}}
 	for _, h := range hosts {
 		c := fence.Chain{Clock: clk}
@@ -112,8 +118,10 @@ func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.
 				return nil, fmt.Errorf("host %s: %s: %w", h.Name, b.Method, err)
 			}
 			c.Links = append(c.Links, fence.Link{Method: m, Budget: b.Budget, Call: callTimeout(b)})
+			p.links[h.Name] = append(p.links[h.Name], evacuate.FenceLink{Method: m.Name(), Target: b.Target()})
 		}
-		p.chains[h.Name], p.locks[h.Name] = c, make(turn, 1)
+		p.chains[h.Name], p.locks[h.Name], p.runs[h.Name] = c, make(turn, 1), h.Controller
+		p.checks[h.Name] = make([]evacuate.FenceCheck, len(c.Links))
 	}
 	return p, nil
 }
@@ -128,7 +136,11 @@ func (p *powers) Off(ctx context.Context, host, boot string, guard fence.Guard) 
 		return fence.Proof{}, nil, fmt.Errorf("%w: its BMC is busy: %w", fence.ErrNoProof, err)
 	}
 	defer l.give()
-	return p.chains[host].Off(ctx, host, boot, guard)
+	c, err := p.chain(host, true)
+	if err != nil {
+		return fence.Proof{}, nil, err
+	}
+	return c.Off(ctx, host, boot, guard)
 }
 
 // On powers a host on.
@@ -141,7 +153,11 @@ func (p *powers) On(ctx context.Context, host string, guard fence.Guard) error {
 		return fmt.Errorf("the BMC of host %s is busy: %w", host, err)
 	}
 	defer l.give()
-	return p.chains[host].On(ctx, guard)
+	c, err := p.chain(host, false)
+	if err != nil {
+		return err
+	}
+	return c.On(ctx, guard)
 }
 
 // turn lets one operation at a time through to a BMC.
@@ -174,18 +190,28 @@ func (p *powers) Read(ctx context.Context, host string) fence.Reading {
 
 // read is Read for who has the turn.
 func (p *powers) read(ctx context.Context, host string) fence.Reading {
-	r := p.chains[host].Read(ctx)
+	began := p.now()
+	c, err := p.chain(host, false)
+	var r fence.Reading
+	if err != nil {
+		r = fence.Reading{Method: p.links[host][0].Method, Power: fence.Unknown, Cause: fence.CauseIdentity, Raw: err.Error(), Began: began, Ended: p.now()}
+	} else {
+		r = c.Read(ctx)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last[host] = r
-	if r.Cause == fence.CauseAuth {
-		if p.auth[host]++; p.auth[host] >= 2 {
-			p.silent[host] = p.now().Add(authPause) // asking on would lock the account
-		}
-	} else {
-		p.auth[host] = 0
-	}
+	p.count(host, r.Cause)
 	return r
+}
+
+// count is under the lock.
+func (p *powers) count(host string, c fence.Cause) {
+	if c != fence.CauseAuth {
+		p.auth[host] = 0
+	} else if p.auth[host]++; p.auth[host] >= 2 {
+		p.silent[host] = p.now().Add(authPause) // asking on would lock the account
+	}
 }
 
 // authPause is how long a BMC that twice refused our credentials is not asked
@@ -196,21 +222,26 @@ const authPause = 15 * time.Minute
 // that refuses us.
 func (p *powers) Peek(ctx context.Context, host string) (fence.Reading, bool) {
 	l, ok := p.locks[host]
-	if !ok || len(p.chains[host].Links) == 0 {
+	if !ok || !p.takeIdle(host, l) {
 		return fence.Reading{}, false
 	}
+	defer l.give()
+	return p.read(ctx, host), true
+}
+
+// takeIdle takes the turn of a BMC that is idle and does not refuse us.
+func (p *powers) takeIdle(host string, l turn) bool {
 	p.mu.Lock()
 	spared := p.now().Before(p.silent[host])
 	p.mu.Unlock()
-	if spared {
-		return fence.Reading{}, false
+	if spared || len(p.chains[host].Links) == 0 {
+		return false
 	}
 	select {
 	case l <- struct{}{}:
-		defer l.give()
-		return p.read(ctx, host), true
+		return true
 	default:
-		return fence.Reading{}, false
+		return false
 	}
 }
 
@@ -233,9 +264,12 @@ func (p *powers) sights() map[nova.HostName]evacuate.Fencing {
 	defer p.mu.Unlock()
 	out := make(map[nova.HostName]evacuate.Fencing, len(p.chains))
 	for host, c := range p.chains {
-		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host]}
-		for _, l := range c.Links {
+		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host], Controller: p.runs[host]}
+		for i, l := range c.Links {
 			f.Methods = append(f.Methods, l.Method.Name())
+			link := p.links[host][i]
+			link.Check = p.checks[host][i]
+			f.Links = append(f.Links, link)
 		}
 		if r, ok := p.last[host]; ok {
 			f.Last = fmt.Sprintf("last reading %s %s at %s", r.Power, r.Cause, r.Ended.Format(time.TimeOnly))

@@ -58,11 +58,13 @@ type investigator struct {
 	witness  map[nova.HostName]time.Time
 	flight   map[nova.HostName]time.Time
 	slots    chan struct{}
+	flights  chan struct{}
 }
 
 func newInvestigator(c *Controller) *investigator {
 	return &investigator{c: c, next: map[nova.HostName]time.Time{}, confirm: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, baseline: map[nova.HostName]time.Time{},
-		witness: map[nova.HostName]time.Time{}, flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads)}
+		witness: map[nova.HostName]time.Time{}, flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads),
+		flights: make(chan struct{}, preflightAtOnce)}
 }
 
 // suspects starts a round about every host whose verdict wants more evidence.
@@ -328,13 +330,15 @@ func (c *Controller) toRemember() []evacuate.Entry {
 			out = append(out, evacuate.Entry{Kind: evacuate.KindClusterInit, Cluster: &evacuate.ClusterInit{ID: c.ledger.ClusterID(), Name: c.cfg.Cluster, Mode: evacuate.Mode(c.cfg.Policy.Mode)}})
 		}
 		for id, info := range infos {
-			if old := s.Controllers[id]; old == nil || old.Address != info.Address || old.Ring != info.Ring || !bytes.Equal(old.PublicKey, info.PublicKey) {
+			if old := s.Controllers[id]; old == nil || old.Address != info.Address || old.Ring != info.Ring || old.Machine != info.Machine || !bytes.Equal(old.PublicKey, info.PublicKey) {
 				out = append(out, evacuate.Entry{Kind: evacuate.KindControllerJoin, Controller: &info})
 			}
 		}
 		for _, h := range c.cfg.Hosts {
 			name := nova.HostName(h.Name)
 			x, changed := remember(s.Hosts[name], name, sights, servers, now)
+			changed = c.observer.learn(s.Hosts[name], &x) || changed
+			changed = checked(s.Hosts[name], sights[name].Links, &x) || changed
 			if at := rings[name]; at != "" && s.Hosts[name] != nil && s.Hosts[name].Ring != at {
 				x.Ring, changed = at, true
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -20,7 +21,9 @@ type observer struct {
 	terms map[string]uint64
 	infos map[string]evacuate.Controller
 	keys  map[string]keysSeen // of the ring, by controller
-	judge detector.Policy
+	// machines are what agents have said of theirs, to this controller or another.
+	machines map[nova.HostName]fence.Identity
+	judge    detector.Policy
 	// verdicts are those of the last look.
 	verdicts map[nova.HostName]detector.Verdict
 	cloud    detector.Cloud
@@ -55,7 +58,7 @@ func (o *observer) sky() (detector.Cloud, time.Time) {
 
 func newObserver(id string, p detector.Policy, now func() time.Time) *observer {
 	return &observer{id: detector.Observer(id), now: now, judge: p, table: detector.NewTable(p),
-		terms: map[string]uint64{}, infos: map[string]evacuate.Controller{}, keys: map[string]keysSeen{}}
+		terms: map[string]uint64{}, infos: map[string]evacuate.Controller{}, keys: map[string]keysSeen{}, machines: map[nova.HostName]fence.Identity{}}
 }
 
 func (o *observer) with(f func(*detector.Table)) {
@@ -89,6 +92,8 @@ type peerReport struct {
 	Dumps map[nova.HostName]dumpAge `json:"dumps,omitempty"`
 	// Keys are those of the ring that it has; nil: it was not told yet.
 	Keys *keysHeld `json:"keys,omitempty"`
+	// Machines are what agents told it and the ledger does not know yet.
+	Machines map[nova.HostName]fence.Identity `json:"machines,omitempty"`
 }
 
 type keysSeen struct {
@@ -114,6 +119,9 @@ func (o *observer) merge(r peerReport) {
 	o.infos[string(r.Controller)] = r.Info
 	if r.Keys != nil {
 		o.keys[string(r.Controller)] = keysSeen{*r.Keys, now}
+	}
+	for host, m := range r.Machines {
+		o.machines[host] = m.Clean()
 	}
 }
 
@@ -185,9 +193,13 @@ func (o *observer) controllerInfos() map[string]evacuate.Controller {
 	return out
 }
 
-// freshControllers counts the controllers whose report is fresh.
-func (o *observer) freshControllers() int {
+// freshControllers lists the controllers whose report is fresh.
+func (o *observer) freshControllers() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.table.FreshControllers(o.now())
+	var ids []string
+	for _, id := range o.table.FreshControllers(o.now()) {
+		ids = append(ids, string(id))
+	}
+	return ids
 }

@@ -96,7 +96,9 @@ func (c *Controller) Explain(host nova.HostName) (evacuate.Explanation, bool) {
 	}
 	v := c.observer.last()[host]
 	v.Host = host
-	return evacuate.Explain(s, c.engine.Decisions()[host], v, c.clock.Now()), true
+	x := evacuate.Explain(s, c.engine.Decisions()[host], v, c.clock.Now())
+	x.Fencing = evacuate.Standings(host, s.Hosts[host], c.powers.sights()[host], s.Register())
+	return x, true
 }
 
 // Alerts lists what an operator should see to.
@@ -121,9 +123,9 @@ func (c *Controller) Alerts() []api.Alert {
 			out = append(out, api.Alert{Name: api.AlertAgentUnknown, Host: name, Text: "Nova knows no nova-compute of this name: are the names the same?"})
 		}
 	}
-	for name, ok := range c.fenceable() {
-		if !ok {
-			out = append(out, api.Alert{Name: api.AlertNotFenceable, Host: name, Text: "its BMC was not seen to read on while its agent was heard, within a day, or reads off"})
+	for name, a := range c.fenceable() {
+		if !a.Open {
+			out = append(out, api.Alert{Name: api.AlertNotFenceable, Host: name, Text: a.Reason})
 		}
 	}
 	for _, r := range s.Sorted() {
@@ -141,13 +143,20 @@ func (c *Controller) Alerts() []api.Alert {
 	return out
 }
 
-func (c *Controller) fenceable() map[nova.HostName]bool {
-	out := map[nova.HostName]bool{}
-	now := c.clock.Now()
-	sights := c.powers.sights()
-	for name, h := range c.State().Hosts {
-		on, off := evacuate.Powered(sights[name], h)
-		out[name] = !on.IsZero() && now.Sub(on) < c.policy.Fenceable && !off.After(on)
+// fenceable says of each host whether it could be fenced if it died now.
+func (c *Controller) fenceable() map[nova.HostName]api.Fenceable {
+	s := c.State()
+	reporting := c.observer.freshControllers()
+	w := evacuate.World{Now: c.clock.Now(), Fencing: c.powers.sights(), Leader: evacuate.Leadership{ID: c.id},
+		Network: evacuate.NetworkSight{Voters: max(c.ledger.Health().Voters, 1), Fresh: len(reporting), Reporting: reporting}}
+	out := map[nova.HostName]api.Fenceable{}
+	reg := s.Register()
+	for name, a := range evacuate.Fenceable(s, w, c.policy) {
+		f := api.Fenceable{Open: a.Pass, Reason: a.Reason}
+		for _, l := range evacuate.Standings(name, s.Hosts[name], w.Fencing[name], reg) {
+			f.Methods = append(f.Methods, l)
+		}
+		out[name] = f
 	}
 	return out
 }

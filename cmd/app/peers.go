@@ -89,6 +89,7 @@ func (c *Controller) report(ctx context.Context) {
 	if held, ok := c.keyRing.held(); ok {
 		full.Keys = &held
 	}
+	c.machine.Locked(func(s *evacuate.State) { full.Machines = c.observer.news(s) })
 	body, err := json.Marshal(full)
 	if err != nil {
 		return

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -9,40 +10,76 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// preflight reads the BMCs of hosts that live: a BMC that reads on now is one
-// that can be believed on the day it matters.
+const (
+	// preflightStarts bounds how many BMCs a second are looked at, preflightAtOnce
+	// how many at a time: a new leader asks about all hosts.
+	preflightStarts = 25
+	preflightAtOnce = 32
+)
+
+// preflight reads the BMCs of hosts that live: a BMC that reads on now, and says
+// which machine it switches, is one that can be believed on the day it matters.
 func (v *investigator) preflight(ctx context.Context) {
 	if !v.c.leads() {
 		return
 	}
-	now := v.c.clock.Now()
+	now, started := v.c.clock.Now(), 0
 	for host, verdict := range v.c.observer.last() {
-		if verdict.State != detector.Healthy && verdict.State != detector.Degraded {
+		if started >= preflightStarts {
+			return
+		}
+		if !lives(verdict) {
 			continue
 		}
-		if _, ok := v.c.powers.chains[string(host)]; !ok || !v.due(v.flight, host, now, preflightRetry) {
+		if _, ok := v.c.powers.chains[string(host)]; !ok {
 			continue
 		}
+		select {
+		case v.flights <- struct{}{}:
+		default:
+			return
+		}
+		if !v.due(v.flight, host, now, preflightRetry) {
+			<-v.flights
+			continue
+		}
+		started++
 		v.c.stop.wg.Go(func() {
-			rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
-			defer cancel()
-			r, ok := v.c.powers.Peek(rctx, string(host))
-			if ok && r.Power == fence.Off {
+			off := v.lookAhead(ctx, host, now)
+			<-v.flights
+			if off {
 				v.contradiction(ctx, host)
-				return
-			}
-			if !ok || r.Power != fence.On {
-				return
-			}
-			// The host must have been heard since the reading began.
-			if h := v.c.observer.last()[host]; h.State == detector.Healthy || h.State == detector.Degraded {
-				v.c.powers.sawOn(string(host), v.c.clock.Now())
-				v.mu.Lock()
-				v.flight[host] = now.Add(preflightEvery)
-				v.mu.Unlock()
 			}
 		})
 	}
+}
+
+func lives(v detector.Verdict) bool {
+	return v.State == detector.Healthy || v.State == detector.Degraded
+}
+
+// lookAhead asks one host's BMC, and says that it reads off.
+func (v *investigator) lookAhead(ctx context.Context, host nova.HostName, began time.Time) (off bool) {
+	known := v.c.powers.identify(ctx, string(host))
+	rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+	defer cancel()
+	r, ok := v.c.powers.Peek(rctx, string(host))
+	if !ok || r.Power != fence.On {
+		return ok && r.Power == fence.Off
+	}
+	// The host must have been heard since the reading began.
+	if !lives(v.c.observer.last()[host]) {
+		return false
+	}
+	v.c.powers.sawOn(string(host), v.c.clock.Now())
+	next := preflightEvery - rand.N(preflightEvery/10) // spread over the round
+	if !known {
+		next = preflightRetry * 2
+	}
+	v.mu.Lock()
+	v.flight[host] = began.Add(next)
+	v.mu.Unlock()
+	return false
 }
 
 // contradiction follows a reading of off of a host that is heard. The host may
@@ -50,14 +87,10 @@ func (v *investigator) preflight(ctx context.Context) {
 // too old to count, the BMC lies or speaks of another machine.
 func (v *investigator) contradiction(ctx context.Context, host nova.HostName) {
 	p := v.c.cfg.Policy
-	t := time.NewTimer(time.Duration(p.Missed+2) * p.HeartbeatInterval)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
+	if v.c.clock.Sleep(ctx, time.Duration(p.Missed+2)*p.HeartbeatInterval) != nil {
 		return
-	case <-t.C:
 	}
-	if h := v.c.observer.last()[host]; h.State == detector.Healthy || h.State == detector.Degraded {
+	if lives(v.c.observer.last()[host]) {
 		v.c.powers.sawOff(string(host), v.c.clock.Now())
 	}
 }

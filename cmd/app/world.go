@@ -40,7 +40,8 @@ func (c *Controller) World() evacuate.World {
 	})
 	w.Now = c.clock.Now()
 	w.Kdump = c.dumps.sight(w.Now, c.policy.KdumpQuiet)
-	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: c.observer.freshControllers()}
+	reporting := c.observer.freshControllers()
+	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: len(reporting), Reporting: reporting}
 	w.Network.Skew, _, _ = c.skews.wrong()
 	for _, v := range w.Verdicts {
 		if v.Reason == detector.ReasonNeverHeard {

@@ -233,7 +233,7 @@ func (r *run) ready() bool {
 	healthy := 0
 	verdicts := c.Verdicts()
 	for name, h := range c.State().Hosts {
-		if verdicts[name].State == detector.Healthy && !h.PoweredOn.IsZero() && len(h.Instances) > 0 {
+		if verdicts[name].State == detector.Healthy && !h.PoweredOn.IsZero() && h.Machine.Known() && len(h.Checks) > 0 && len(h.Instances) > 0 {
 			healthy++
 		}
 	}

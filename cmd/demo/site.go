@@ -114,6 +114,7 @@ func (s *site) startNova() error {
 		s.nova.AddHost(name)
 		s.nova.Boot(name, perHost, novatest.BootOptions{Name: "web-" + string(name)})
 		s.hosts = append(s.hosts, &host{name: name, addr: fmt.Sprintf("127.0.1.%d", i), machine: fencetest.NewMachine(true)})
+		s.hosts[i-1].machine.UUID = fmt.Sprintf("de300000-0000-4000-8000-%012d", i)
 	}
 	return nil
 }
@@ -217,8 +218,11 @@ func (s *site) controllerConfig(i int) (*config.Controller, error) {
 }
 
 func (s *site) agentConfig(n int, h *host) (*config.Agent, error) {
-	y := fmt.Sprintf("host: %s\ndomain: rack%d\ndata_dir: %s\nring: {bind: \"%s:%d\"}\nheartbeat: {bind: \"%s:0\"}\ncontrollers: [%q, %q, %q]\nboot_id_file: %s\nuuid_file: %s\n",
-		h.name, n/5+1, s.path(string(h.name)), h.addr, s.ports.ring, h.addr, s.peer(1), s.peer(2), s.peer(3), s.path(string(h.name)+".boot"), s.path(string(h.name)+".boot"))
+	y := fmt.Sprintf("host: %s\ndomain: rack%d\ndata_dir: %s\nring: {bind: \"%s:%d\"}\nheartbeat: {bind: \"%s:0\"}\ncontrollers: [%q, %q, %q]\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\n",
+		h.name, n/5+1, s.path(string(h.name)), h.addr, s.ports.ring, h.addr, s.peer(1), s.peer(2), s.peer(3), s.path(string(h.name)+".boot"), s.path(string(h.name)+".uuid"), s.dir)
+	if err := os.WriteFile(s.path(string(h.name)+".uuid"), []byte(h.machine.UUID+"\n"), 0o600); err != nil {
+		return nil, err
+	}
 	path := s.path(string(h.name) + ".yaml")
 	if err := os.WriteFile(path, []byte(y), 0o600); err != nil {
 		return nil, err

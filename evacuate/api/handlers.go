@@ -12,6 +12,7 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -63,21 +64,25 @@ func (s *server) controllers(w http.ResponseWriter, _ *http.Request) {
 
 // Host is a host at a glance.
 type Host struct {
-	Host        nova.HostName       `json:"host"`
-	Verdict     detector.State      `json:"verdict"`
-	Reason      detector.Reason     `json:"reason"`
-	Detail      string              `json:"detail"`
-	Domain      detector.Domain     `json:"domain"`
-	Silent      time.Duration       `json:"silent"`
-	Boot        string              `json:"boot"`
-	Enrolled    bool                `json:"enrolled"`
-	Maintenance bool                `json:"maintenance"`
-	Instances   int                 `json:"instances"`
-	Fenceable   bool                `json:"fenceable"`
-	PoweredOn   time.Time           `json:"powered_on,omitzero"`
-	Recovery    evacuate.RecoveryID `json:"recovery,omitempty"`
-	Status      evacuate.Status     `json:"recovery_status,omitempty"`
-	Hold        *evacuate.Hold      `json:"hold,omitempty"`
+	Host        nova.HostName   `json:"host"`
+	Verdict     detector.State  `json:"verdict"`
+	Reason      detector.Reason `json:"reason"`
+	Detail      string          `json:"detail"`
+	Domain      detector.Domain `json:"domain"`
+	Silent      time.Duration   `json:"silent"`
+	Boot        string          `json:"boot"`
+	Enrolled    bool            `json:"enrolled"`
+	Maintenance bool            `json:"maintenance"`
+	Instances   int             `json:"instances"`
+	Fenceable   bool            `json:"fenceable"`
+	PoweredOn   time.Time       `json:"powered_on,omitzero"`
+	// NotFenceable says why it could not be fenced, Machine what its agent reads in
+	// SMBIOS.
+	NotFenceable string              `json:"not_fenceable,omitempty"`
+	Machine      fence.Identity      `json:"machine,omitzero"`
+	Recovery     evacuate.RecoveryID `json:"recovery,omitempty"`
+	Status       evacuate.Status     `json:"recovery_status,omitempty"`
+	Hold         *evacuate.Hold      `json:"hold,omitempty"`
 	// Quarantine is the last one, over or not; Upsets counts what the ledger
 	// remembers towards the next.
 	Quarantine *evacuate.Quarantine `json:"quarantine,omitempty"`
@@ -86,18 +91,19 @@ type Host struct {
 }
 
 // notFenceable lists the hosts whose gate fenceable is shut.
-func (s *server) notFenceable() map[nova.HostName]bool {
-	not := map[nova.HostName]bool{}
+func (s *server) notFenceable() map[nova.HostName]string {
+	not := map[nova.HostName]string{}
 	for _, a := range s.o.Source.Alerts() {
 		if a.Name == AlertNotFenceable {
-			not[a.Host] = true
+			not[a.Host] = a.Text
 		}
 	}
 	return not
 }
 
-func glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host, fenceable bool) Host {
-	g := Host{Fenceable: fenceable,
+func glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host, not map[nova.HostName]string) Host {
+	why, shut := not[h.Name]
+	g := Host{Fenceable: !shut, NotFenceable: why, Machine: h.Machine,
 		Host: h.Name, Verdict: v.State, Reason: v.Reason, Detail: v.Detail, Domain: v.View.Domain, Silent: v.Silent, Boot: h.Boot,
 		Enrolled: !h.Enrolled.IsZero(), Maintenance: h.Maintenance, Instances: len(h.Instances), PoweredOn: h.PoweredOn,
 		Quarantine: h.Quarantine, Upsets: len(h.Upsets)}
@@ -115,7 +121,7 @@ func (s *server) hosts(w http.ResponseWriter, _ *http.Request) {
 	st, verdicts, not := s.o.Source.State(), s.o.Source.Verdicts(), s.notFenceable()
 	out := []Host{}
 	for _, name := range st.HostNames() {
-		out = append(out, glance(st, verdicts[name], st.Hosts[name], !not[name]))
+		out = append(out, glance(st, verdicts[name], st.Hosts[name], not))
 	}
 	reply(w, out)
 }
@@ -129,7 +135,7 @@ func (s *server) host(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := s.o.Source.Verdicts()[name]
-	g := glance(st, v, h, !s.notFenceable()[name])
+	g := glance(st, v, h, s.notFenceable())
 	g.View = &v.View
 	reply(w, g)
 }

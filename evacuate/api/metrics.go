@@ -7,6 +7,7 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -17,19 +18,19 @@ type Metrics struct {
 	// Dropped counts dropped heartbeats by reason.
 	dropped func() map[string]uint64
 	// Fenceable says of each host whether its gate fenceable is open.
-	fenceable func() map[nova.HostName]bool
+	fenceable func() map[nova.HostName]Fenceable
 	version   string
 	d         map[string]*prometheus.Desc
 	ended     *tally
 }
 
 // NewMetrics registers the collector. dropped and fenceable may be nil.
-func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped func() map[string]uint64, fenceable func() map[nova.HostName]bool) error {
+func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped func() map[string]uint64, fenceable func() map[nova.HostName]Fenceable) error {
 	if dropped == nil {
 		dropped = func() map[string]uint64 { return nil }
 	}
 	if fenceable == nil {
-		fenceable = func() map[nova.HostName]bool { return nil }
+		fenceable = func() map[nova.HostName]Fenceable { return nil }
 	}
 	m := &Metrics{source: s, version: version, dropped: dropped, fenceable: fenceable, d: map[string]*prometheus.Desc{}, ended: newTally()}
 	for _, x := range []struct {
@@ -47,6 +48,7 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"shadow_decisions_total", "What the mode shadow would have done, by how it turned out.", []string{"score"}},
 		{"host_verdict", "1 for the verdict on a host.", []string{"host", "verdict"}},
 		{"host_fenceable", "1 if the host's fencing was seen to work lately.", []string{"host"}},
+		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
 		{"recovery_held", "1 for each recovery that waits, opened or not, and why.", []string{"host", "reason"}},
 		{"gate_closed", "1 for a gate of the whole cloud that is closed; for control-plane and storm: that holds a dead host.", []string{"gate"}},
@@ -123,8 +125,9 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 			m.gauge(ch, "plan_waiting", 1, string(p.Host))
 		}
 	}
-	for name, ok := range fenceable {
-		m.gauge(ch, "host_fenceable", b(ok), string(name))
+	for name, f := range fenceable {
+		m.gauge(ch, "host_fenceable", b(f.Open), string(name))
+		m.methods(ch, name, f.Methods)
 	}
 	m.agents(ch)
 	m.recoveries(ch, state, closed)
@@ -132,6 +135,32 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 		m.gauge(ch, "gate_closed", b(closed[g]), string(g))
 	}
 }
+
+// Fenceable says whether a host could be fenced if it died now, why not, and what is
+// known of its methods.
+type Fenceable struct {
+	Open    bool
+	Reason  string
+	Methods []evacuate.LinkStanding
+}
+
+// methods tells what preflight found; of two methods of a name the worse counts.
+func (m *Metrics) methods(ch chan<- prometheus.Metric, host nova.HostName, links []evacuate.LinkStanding) {
+	worst := map[string]fence.Match{}
+	for _, l := range links {
+		if before, ok := worst[l.Method]; !ok || slices.Index(matches, l.Match) > slices.Index(matches, before) {
+			worst[l.Method] = l.Match
+		}
+	}
+	for method, match := range worst {
+		for _, x := range matches {
+			m.gauge(ch, "host_bmc_identity", b(x == match), string(host), method, string(x))
+		}
+	}
+}
+
+// matches are in order, the best first.
+var matches = []fence.Match{fence.Same, fence.Unreadable, fence.Different}
 
 // waits names the gate before which a dead host waits without a recovery, ""
 // if somebody wanted it so or it ends by itself.

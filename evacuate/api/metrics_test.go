@@ -16,15 +16,24 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // meter registers the metrics where every descriptor is checked.
-func meter(t *testing.T, f *fake, fenceable map[nova.HostName]bool) *prometheus.Registry {
+// methods are links of one method, by their matches.
+func methods(all ...fence.Match) (links []evacuate.LinkStanding) {
+	for _, m := range all {
+		links = append(links, evacuate.LinkStanding{FenceLink: evacuate.FenceLink{Method: "ipmi"}, Recognition: fence.Recognition{Match: m}})
+	}
+	return links
+}
+
+func meter(t *testing.T, f *fake, fenceable map[nova.HostName]Fenceable) *prometheus.Registry {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
 	err := NewMetrics(reg, f, "1.2.3", func() map[string]uint64 { return map[string]uint64{"replayed": 7} },
-		func() map[nova.HostName]bool { return fenceable })
+		func() map[nova.HostName]Fenceable { return fenceable })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,45 +78,49 @@ func TestMetricsOfTheLeader(t *testing.T) {
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Step: evacuate.StepFence, Reason: "unreachable: no answer"}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacFailed}, {State: evacuate.EvacFailed}, {State: evacuate.EvacDone}}
-	expect(t, scrape(t, f, meter(t, f, map[nova.HostName]bool{"cmp1": true, "cmp3": false})), map[string]string{
-		`lifeboat_is_leader`:                                         "1",
-		`lifeboat_ledger_writable`:                                   "1",
-		`lifeboat_nova_reachable`:                                    "1",
-		`lifeboat_frozen`:                                            "0",
-		`lifeboat_drained`:                                           "0",
-		`lifeboat_plan_waiting{host="cmp1"}`:                         "1",
-		`lifeboat_plan_waiting{host="cmp2"}`:                         "",
-		`lifeboat_shadow_decisions_total{score="wrong"}`:             "2",
-		`lifeboat_shadow_decisions_total{score="right"}`:             "0",
-		`lifeboat_cloud_condition{condition="Storm"}`:                "1",
-		`lifeboat_cloud_condition{condition="Normal"}`:               "0",
-		`lifeboat_mode{mode="auto"}`:                                 "1",
-		`lifeboat_mode{mode="observe"}`:                              "0",
-		`lifeboat_build_info{version="1.2.3"}`:                       "1",
-		`lifeboat_host_verdict{host="cmp1",verdict="Healthy"}`:       "1",
-		`lifeboat_host_verdict{host="cmp1",verdict="Dead"}`:          "0",
-		`lifeboat_host_verdict{host="cmp2",verdict="Dead"}`:          "1",
-		`lifeboat_host_fenceable{host="cmp1"}`:                       "1",
-		`lifeboat_host_fenceable{host="cmp2"}`:                       "0",
-		`lifeboat_host_fenceable{host="cmp3"}`:                       "0",
-		`lifeboat_agent_missing{host="cmp9"}`:                        "1",
-		`lifeboat_agent_unknown{host="cmp1.example"}`:                "1",
-		`lifeboat_recovery_open{host="cmp2",step="fence"}`:           "1",
-		`lifeboat_recovery_held{host="cmp2",reason="step-fence"}`:    "1",
-		`lifeboat_instances_not_moved{host="cmp2",reason="left"}`:    "1",
-		`lifeboat_instances_not_moved{host="cmp2",reason="failing"}`: "2",
-		`lifeboat_heartbeats_dropped_total{reason="replayed"}`:       "7",
-		`lifeboat_gate_closed{gate="storm"}`:                         "0",
-		`lifeboat_gate_closed{gate="fenceable"}`:                     "",
-		`lifeboat_recoveries_total{outcome="returned"}`:              "0",
-		`lifeboat_recovery_duration_seconds_bucket{le="600"}`:        "0",
+	expect(t, scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true, Methods: methods(fence.Same, fence.Unreadable)}, "cmp3": {Methods: methods(fence.Different)}})), map[string]string{
+		`lifeboat_is_leader`:                                   "1",
+		`lifeboat_ledger_writable`:                             "1",
+		`lifeboat_nova_reachable`:                              "1",
+		`lifeboat_frozen`:                                      "0",
+		`lifeboat_drained`:                                     "0",
+		`lifeboat_plan_waiting{host="cmp1"}`:                   "1",
+		`lifeboat_plan_waiting{host="cmp2"}`:                   "",
+		`lifeboat_shadow_decisions_total{score="wrong"}`:       "2",
+		`lifeboat_shadow_decisions_total{score="right"}`:       "0",
+		`lifeboat_cloud_condition{condition="Storm"}`:          "1",
+		`lifeboat_cloud_condition{condition="Normal"}`:         "0",
+		`lifeboat_mode{mode="auto"}`:                           "1",
+		`lifeboat_mode{mode="observe"}`:                        "0",
+		`lifeboat_build_info{version="1.2.3"}`:                 "1",
+		`lifeboat_host_verdict{host="cmp1",verdict="Healthy"}`: "1",
+		`lifeboat_host_verdict{host="cmp1",verdict="Dead"}`:    "0",
+		`lifeboat_host_verdict{host="cmp2",verdict="Dead"}`:    "1",
+		`lifeboat_host_fenceable{host="cmp1"}`:                 "1",
+		`lifeboat_host_fenceable{host="cmp2"}`:                 "0",
+		`lifeboat_host_fenceable{host="cmp3"}`:                 "0",
+
+		`lifeboat_host_bmc_identity{host="cmp1",match="match",method="ipmi"}`:      "0",
+		`lifeboat_host_bmc_identity{host="cmp1",match="unreadable",method="ipmi"}`: "1",
+		`lifeboat_host_bmc_identity{host="cmp3",match="mismatch",method="ipmi"}`:   "1",
+		`lifeboat_agent_missing{host="cmp9"}`:                                      "1",
+		`lifeboat_agent_unknown{host="cmp1.example"}`:                              "1",
+		`lifeboat_recovery_open{host="cmp2",step="fence"}`:                         "1",
+		`lifeboat_recovery_held{host="cmp2",reason="step-fence"}`:                  "1",
+		`lifeboat_instances_not_moved{host="cmp2",reason="left"}`:                  "1",
+		`lifeboat_instances_not_moved{host="cmp2",reason="failing"}`:               "2",
+		`lifeboat_heartbeats_dropped_total{reason="replayed"}`:                     "7",
+		`lifeboat_gate_closed{gate="storm"}`:                                       "0",
+		`lifeboat_gate_closed{gate="fenceable"}`:                                   "",
+		`lifeboat_recoveries_total{outcome="returned"}`:                            "0",
+		`lifeboat_recovery_duration_seconds_bucket{le="600"}`:                      "0",
 	})
 }
 
 func TestMetricsOfAFollower(t *testing.T) {
 	f := newFake()
 	f.status.Leads, f.status.Writable = false, false
-	got := scrape(t, f, meter(t, f, map[nova.HostName]bool{"cmp1": true}))
+	got := scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true}}))
 	expect(t, got, map[string]string{`lifeboat_is_leader`: "0", `lifeboat_ledger_writable`: "0", `lifeboat_mode{mode="auto"}`: "1"})
 	for s := range got {
 		for _, leaders := range []string{"lifeboat_host_", "lifeboat_recover", "lifeboat_gate_", "lifeboat_agent_", "lifeboat_instances_"} {
@@ -284,7 +297,7 @@ func exprs(rules string) string {
 
 func TestLint(t *testing.T) {
 	f := newFake()
-	families, err := meter(t, f, map[nova.HostName]bool{"cmp1": true}).Gather()
+	families, err := meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true}}).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,8 @@ type Harness struct {
 	// Brief leaves out what only waits: a BMC that is not there, a call that is cut
 	// short, a chain's second link. For a second way to the same code.
 	Brief bool
+	// Machine is what the BMC says of the machine; the zero value: it says nothing.
+	Machine fence.Identity
 	// Patience bounds the wait for a reading; 5 s if zero.
 	Patience time.Duration
 	// Run runs a part; t.Run if nil, which a bubble of virtual time forbids.
@@ -50,6 +52,7 @@ func Contract(t *testing.T, h Harness) {
 	h.Run(t, "power on", h.powerOn)
 	h.Run(t, "wrong password", h.wrongPassword)
 	h.Run(t, "dumb", h.dumb)
+	h.Run(t, "identity", h.identity)
 	h.Run(t, "chain", h.chain)
 	h.Run(t, "chain without proof", h.chainWithoutProof)
 	if h.Brief {
@@ -262,6 +265,48 @@ func (h Harness) cancelled(t *testing.T) {
 	}
 	h.mend(t)
 	h.await(t, fence.On) // nothing was left behind that hits later
+}
+
+// identity wants what the BMC says, an error where nobody answers, and no off of a
+// machine that is refused.
+func (h Harness) identity(t *testing.T) {
+	m, ok := h.Method.(fence.Identifier)
+	if !ok {
+		return
+	}
+	h.begin(t, true)
+	ask := func(m fence.Identifier) (fence.Identity, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), fence.CallTimeout)
+		defer cancel()
+		return m.Identity(ctx)
+	}
+	if id, err := ask(m); err != nil || id != h.Machine.Clean() {
+		t.Errorf("it says %+v, %v; want %+v", id, err, h.Machine.Clean())
+	}
+	if w, ok := h.Wrong.(fence.Identifier); ok {
+		_, err := ask(w)
+		h.refused(t, err, fence.CauseAuth)
+	}
+	if c, ok := h.Method.(fence.Checker); ok {
+		var told fence.Identity
+		err := h.command(t, func(ctx context.Context) error {
+			return c.OffIf(ctx, func(id fence.Identity) error { told = id; return errors.New("another machine") })
+		})
+		h.refused(t, err, fence.CauseIdentity)
+		if told.UUID != h.Machine.Clean().UUID || !h.On() {
+			t.Errorf("told %+v before off, machine on %v", told, h.On())
+		}
+		accept := fence.Link{Method: h.Method, Accept: func(fence.Identity) error { return errors.New("another machine") }}
+		if _, attempts, err := h.fence(t, accept); !errors.Is(err, fence.ErrNoProof) || attempts[0].Cause != fence.CauseIdentity || !h.On() {
+			t.Errorf("chain: %v, %+v, machine on %v", err, attempts, h.On())
+		}
+	}
+	h.Unreachable(t, true)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := m.Identity(ctx)
+	h.refused(t, err, fence.CauseUnreachable)
+	h.mend(t)
 }
 
 func (h Harness) chain(t *testing.T) {

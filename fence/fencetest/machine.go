@@ -6,6 +6,9 @@ import "sync"
 
 // Machine is the truth that a BMC speaks about: a computer that is on or off.
 type Machine struct {
+	// UUID and Serial are what its SMBIOS says. Set them first.
+	UUID, Serial string
+
 	mu sync.Mutex
 	on bool
 	// OnPower is called at each change, before the BMC answers. Set it first.

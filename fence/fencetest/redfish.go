@@ -34,13 +34,16 @@ type Knobs struct {
 	NotHonoured bool
 	// LyingOff reports off whatever is true. Nobody can tell by asking it.
 	LyingOff bool
+	// Nameless tells neither UUID nor serial number.
+	Nameless bool
 	// Unreachable never answers.
 	Unreachable bool
 	// Delay is slept before each answer.
 	Delay time.Duration
 }
 
-// System is one of a BMC's systems.
+// System is one of a BMC's systems. Without a UUID and a serial number of its own it
+// has its machine's.
 type System struct {
 	ID, UUID, Serial string
 	Machine          *Machine
@@ -198,6 +201,14 @@ func (r *Redfish) list(w http.ResponseWriter) {
 
 func (r *Redfish) show(w http.ResponseWriter, s *System) {
 	path := SystemPath(s.ID)
+	if s.UUID == "" && s.Serial == "" {
+		s.UUID, s.Serial = s.Machine.UUID, s.Machine.Serial
+	}
+	r.mu.Lock()
+	if r.knobs.Nameless {
+		s.UUID, s.Serial = "00000000-0000-0000-0000-000000000000", "To be filled by O.E.M."
+	}
+	r.mu.Unlock()
 	answer(w, http.StatusOK, map[string]any{
 		"@odata.id": path, "@odata.type": "#ComputerSystem.v1_5_0.ComputerSystem",
 		"Id": s.ID, "Name": "System", "UUID": s.UUID, "SerialNumber": s.Serial, "PowerState": r.state(s),

@@ -39,7 +39,11 @@ type Method struct {
 	explain atomic.Bool
 }
 
-var _ fence.Method = (*Method)(nil)
+var (
+	_ fence.Method     = (*Method)(nil)
+	_ fence.Identifier = (*Method)(nil)
+	_ fence.Checker    = (*Method)(nil)
+)
 
 // New makes a Method of valid options; it does not contact the BMC.
 func New(o Options) (*Method, error) {

@@ -12,14 +12,17 @@ import (
 	"github.com/lifeboat-ha/lifeboat/fence/redfish"
 )
 
-const password = "s3cret-word"
+const (
+	password = "s3cret-word"
+	uuid     = "5f2f0f6e-0c0d-4c5b-9a4e-2f6d7f2f0001"
+)
 
 // world is a BMC in memory with one system, and the method for it.
 func world(t *testing.T, more ...fencetest.System) (*fencetest.Redfish, *fencetest.Machine, *redfish.Method) {
 	t.Helper()
 	machine := fencetest.NewMachine(true)
 	bmc := &fencetest.Redfish{Now: time.Now, Username: "admin", Password: password,
-		Systems: append([]fencetest.System{{ID: "1", UUID: "u-1", Serial: "s-1", Machine: machine}}, more...)}
+		Systems: append([]fencetest.System{{ID: "1", UUID: uuid, Serial: "serial-1", Machine: machine}}, more...)}
 	return bmc, machine, method(t, bmc, password, "")
 }
 
@@ -47,7 +50,7 @@ func TestContract(t *testing.T) {
 				bmc.Set(func(k *fencetest.Knobs) { *k = knobs })
 				fencetest.Contract(t, fencetest.Harness{
 					Method: m, Wrong: method(t, bmc, "wr0ng-word", ""), Secrets: []string{password, "wr0ng-word"},
-					Clock: fencetest.Clock{}, On: machine.On,
+					Clock: fencetest.Clock{}, On: machine.On, Machine: fence.Identity{UUID: uuid, Serial: "serial-1"},
 					Set:         func(_ *testing.T, on bool) { machine.Power(on) },
 					Unreachable: func(_ *testing.T, b bool) { bmc.Set(func(k *fencetest.Knobs) { k.Unreachable = b }) },
 					NotHonoured: func(_ *testing.T, b bool) { bmc.Set(func(k *fencetest.Knobs) { k.NotHonoured = b }) },

@@ -36,7 +36,7 @@ func (m *Method) failure(ctx context.Context, doing string, err error) *fence.Er
 		f.Cause, f.Refused = status(answer)
 		f.Err = errors.New(m.short(words(answer)))
 	case errors.Is(err, errFingerprint), errors.Is(err, errOther), errors.Is(err, errSeveral):
-		f.Cause = fence.CauseIdentity
+		f.Cause, f.Refused = fence.CauseIdentity, true // nothing was commanded
 	case distrusted:
 		f.Cause, f.Err = fence.CauseIdentity, certificate
 	case errors.Is(err, errNone):

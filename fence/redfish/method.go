@@ -23,7 +23,11 @@ type Method struct {
 	client *http.Client
 }
 
-var _ fence.Method = (*Method)(nil)
+var (
+	_ fence.Method     = (*Method)(nil)
+	_ fence.Identifier = (*Method)(nil)
+	_ fence.Checker    = (*Method)(nil)
+)
 
 // New gives the method, or all faults of o. It asks the BMC nothing.
 func New(o Options) (*Method, error) {
@@ -52,14 +56,26 @@ func (m *Method) Close() { m.client.CloseIdleConnections() }
 type system struct {
 	ODataID      string             `json:"@odata.id"`
 	PowerState   redfish.PowerState `json:"PowerState"`
-	UUID         string             `json:"UUID"`
-	SerialNumber string             `json:"SerialNumber"`
+	UUID         text               `json:"UUID"`
+	SerialNumber text               `json:"SerialNumber"`
 	Actions      struct {
 		Reset struct {
 			Target  string              `json:"target"`
 			Allowed []redfish.ResetType `json:"ResetType@Redfish.AllowableValues"`
 		} `json:"#ComputerSystem.Reset"`
 	} `json:"Actions"`
+}
+
+// text is a string, and "" where the BMC has anything else: it must not hide the power.
+type text string
+
+// UnmarshalJSON never fails.
+func (t *text) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		*t = text(s)
+	}
+	return nil
 }
 
 // connect opens a client that lives as long as ctx: gofish keeps the context of
@@ -158,19 +174,25 @@ func normalise(s redfish.PowerState) (fence.Power, fence.Cause) {
 	return fence.Unknown, fence.CauseProtocol // empty is null: the BMC does not know
 }
 
+func anyMachine(fence.Identity) error { return nil }
+
 // Off forces the system off.
-func (m *Method) Off(ctx context.Context) error {
-	return m.reset(ctx, "power off", fence.Off, redfish.ForceOffResetType)
+func (m *Method) Off(ctx context.Context) error { return m.OffIf(ctx, anyMachine) }
+
+// OffIf forces the system off unless accept refuses its identity, which comes with
+// what the reset needs to know anyway: it costs no request.
+func (m *Method) OffIf(ctx context.Context, accept func(fence.Identity) error) error {
+	return m.reset(ctx, "power off", fence.Off, accept, redfish.ForceOffResetType)
 }
 
 // On powers the system on.
 func (m *Method) On(ctx context.Context) error {
-	return m.reset(ctx, "power on", fence.On, redfish.OnResetType, redfish.ForceOnResetType)
+	return m.reset(ctx, "power on", fence.On, anyMachine, redfish.OnResetType, redfish.ForceOnResetType)
 }
 
 // reset commands the first of types that the BMC lists, else types[0] all the
 // same: some list only what suits the present state, and theirs may be stale.
-func (m *Method) reset(ctx context.Context, doing string, want fence.Power, types ...redfish.ResetType) error {
+func (m *Method) reset(ctx context.Context, doing string, want fence.Power, accept func(fence.Identity) error, types ...redfish.ResetType) error {
 	c, err := m.connect(ctx)
 	if err != nil {
 		return m.failure(ctx, doing, err)
@@ -178,6 +200,9 @@ func (m *Method) reset(ctx context.Context, doing string, want fence.Power, type
 	s, err := m.look(c)
 	if err != nil {
 		return m.failure(ctx, doing, err)
+	}
+	if err := accept(s.identity()); err != nil {
+		return m.failure(ctx, doing, fmt.Errorf("%w: %w", errOther, err))
 	}
 	target := s.Actions.Reset.Target
 	if target == "" {
@@ -219,15 +244,19 @@ func choose(types, allowed []redfish.ResetType) redfish.ResetType {
 	return types[0]
 }
 
-// Identity gives what the system says it is, to compare with the inventory.
-func (m *Method) Identity(ctx context.Context) (uuid, serial string, err error) {
+// Identity gives what the system says it is.
+func (m *Method) Identity(ctx context.Context) (fence.Identity, error) {
 	c, err := m.connect(ctx)
 	if err != nil {
-		return "", "", m.failure(ctx, "read identity", err)
+		return fence.Identity{}, m.failure(ctx, "read identity", err)
 	}
 	s, err := m.look(c)
 	if err != nil {
-		return "", "", m.failure(ctx, "read identity", err)
+		return fence.Identity{}, m.failure(ctx, "read identity", err)
 	}
-	return s.UUID, s.SerialNumber, nil
+	return s.identity(), nil
+}
+
+func (s *system) identity() fence.Identity {
+	return fence.Identity{UUID: string(s.UUID), Serial: string(s.SerialNumber)}.Clean()
 }

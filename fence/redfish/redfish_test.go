@@ -20,7 +20,7 @@ import (
 func TestOverTLS(t *testing.T) {
 	machine := fencetest.NewMachine(true)
 	bmc := &fencetest.Redfish{Now: time.Now, Username: "admin", Password: password,
-		Systems: []fencetest.System{{ID: "1", UUID: "u-1", Serial: "s-1", Machine: machine}}}
+		Systems: []fencetest.System{{ID: "1", UUID: uuid, Serial: "serial-1", Machine: machine}}}
 	server := httptest.NewTLSServer(bmc)
 	defer server.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -58,8 +58,8 @@ func TestOverTLS(t *testing.T) {
 			if r.Power != fence.On || off != nil || machine.On() {
 				t.Fatalf("%+v, off: %v", r, off)
 			}
-			if uuid, serial, err := m.Identity(t.Context()); uuid != "u-1" || serial != "s-1" || err != nil {
-				t.Fatal(uuid, serial, err)
+			if id, err := m.Identity(t.Context()); id != (fence.Identity{UUID: uuid, Serial: "SERIAL-1"}) || err != nil {
+				t.Fatal(id, err)
 			}
 		})
 	}

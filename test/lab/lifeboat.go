@@ -30,6 +30,7 @@ type HostStatus struct {
 	Detail    string    `json:"detail"`
 	Instances int       `json:"instances"`
 	PoweredOn time.Time `json:"powered_on"`
+	Fenceable bool      `json:"fenceable"`
 	Recovery  string    `json:"recovery"`
 	Status    string    `json:"recovery_status"`
 	Hold      *struct {
@@ -64,7 +65,7 @@ func AllHealthy(t testing.TB) {
 		hosts := Hosts()
 		var ill []string
 		for _, name := range slices.Sorted(maps.Keys(hosts)) {
-			if h := hosts[name]; h.Verdict != "Healthy" || h.PoweredOn.IsZero() || h.Recovery != "" {
+			if h := hosts[name]; h.Verdict != "Healthy" || h.PoweredOn.IsZero() || !h.Fenceable || h.Recovery != "" {
 				ill = append(ill, name)
 			}
 		}

@@ -55,6 +55,11 @@ func acts() []Mutant {
 		return Mutant{Name: name, Rule: rule, File: file, Old: was, New: is, Tests: append(tests, simulator)}
 	}
 	return []Mutant{
+		m("another machine's BMC is recognised as the host's", "right machine", "fence/identity.go", "case out.Owner != \"\":\n\t\tout.Match", "case false:\n\t\tout.Match", chain),
+		m("a UUID that several hosts have is good", "right machine", "fence/identity.go", "shared := len(byUUID) > 1", "shared := false", chain),
+		m("a mismatch does not shut the gate", "right machine", "evacuate/recognise.go", "case l.Match == fence.Different || l.Controller != \"\" && !l.Usable:", "case false:", core),
+		m("a BMC that says nothing is used", "right machine", "evacuate/recognise.go", "x.Usable = x.Match == fence.Same\n", "x.Usable = x.Match != fence.Different\n", core),
+		m("what is said as it is commanded is not compared", "right machine", "fence/chain.go", "ok && l.Accept != nil && !checked {", "ok && false {", chain, simulator),
 		m("one reading of off proves", "1", "fence/proof.go", "MinReadings = 2", "MinReadings = 1", chain),
 		m("two readings at once prove", "1", "fence/proof.go", "MinSpacing = time.Second", "MinSpacing = 0", chain),
 		m("readings before the command prove", "1", "fence/proof.go", "case !r.Began.After(rec.Commanded):", "case false:", chain),

@@ -136,6 +136,7 @@ func (c *Cloud) addHost(i int, empty bool) {
 	name := hostName(i)
 	per := c.setup.perDomain()
 	m := &machine{cloud: c, name: nova.HostName(name), domain: fmt.Sprintf("rack%d", i/per+1), power: fencetest.NewMachine(true)}
+	m.power.UUID, m.power.Serial = fmt.Sprintf("7f3c%04x-5a1e-4c5b-9a4e-2f6d7f2f%04x", i+1, i+1), fmt.Sprintf("SIM-%04d", i+1)
 	m.node = c.net.add(name, hostAddrs(i))
 	m.bmcAt = c.net.add("bmc-"+name, nil)
 	m.bmc = &fencetest.Redfish{Now: time.Now, Username: "admin", Password: bmcPassword, Systems: []fencetest.System{{ID: name, Machine: m.power}}}
@@ -181,10 +182,13 @@ func (c *Cloud) secrets() error {
 
 func voterID(i int) string { return fmt.Sprintf("ctl%d", i+1) }
 
+// voterUUID is that of a controller's machine.
+func voterUUID(i int) string { return fmt.Sprintf("c7%06d-5a1e-4c5b-9a4e-2f6d7f2fc710", i+1) }
+
 func (c *Cloud) addVoter(i int) error {
 	v := &voter{cloud: c, id: voterID(i), disk: ledger.Memory()}
 	v.node = c.net.add(v.id, map[string]netip.Addr{Management: voterAddr(i)})
-	y := fmt.Sprintf("cluster: sim\ncontroller:\n  id: %s\n  data_dir: %s\n  peers:\n", v.id, v.path(""))
+	y := fmt.Sprintf("cluster: sim\ncontroller:\n  id: %s\n  data_dir: %s\n  uuid_file: %s\n  dmi_dir: %s\n  peers:\n", v.id, v.path(""), v.path("uuid"), v.path(""))
 	for j := range c.setup.Controllers {
 		y += fmt.Sprintf("    - {id: %s, address: \"%s:%d\"}\n", voterID(j), voterAddr(j), peerPort)
 	}
@@ -203,15 +207,18 @@ func (c *Cloud) addVoter(i int) error {
 	}
 	v.cfg = cfg
 	c.voters = append(c.voters, v)
-	return nil
+	if err := os.MkdirAll(v.path(""), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(v.path("uuid"), []byte(voterUUID(i)), 0o600)
 }
 
 func (c *Cloud) configure(h *machine) error {
 	if err := os.MkdirAll(h.path("data"), 0o700); err != nil {
 		return err
 	}
-	y := fmt.Sprintf("host: %s\ndomain: %s\ndata_dir: %s\nring: {bind: \"%s:%d\", profile: %s}\nheartbeat: {bind: \"%s:0\"}\nboot_id_file: %s\nuuid_file: %s\nsensors: {compute_process: \"\"}\ncontrollers:\n",
-		h.name, h.domain, h.path("data"), h.node.addrs[Management], ringPort, c.setup.Profile, h.node.addrs[c.setup.Heartbeat], h.path("boot"), h.path("boot"))
+	y := fmt.Sprintf("host: %s\ndomain: %s\ndata_dir: %s\nring: {bind: \"%s:%d\", profile: %s}\nheartbeat: {bind: \"%s:0\"}\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\nsensors: {compute_process: \"\"}\ncontrollers:\n",
+		h.name, h.domain, h.path("data"), h.node.addrs[Management], ringPort, c.setup.Profile, h.node.addrs[c.setup.Heartbeat], h.path("boot"), h.path("uuid"), h.path("dmi"))
 	for i := range c.setup.Controllers {
 		y += fmt.Sprintf("  - \"%s:%d\"\n", voterAddr(i), peerPort)
 	}
@@ -221,6 +228,9 @@ func (c *Cloud) configure(h *machine) error {
 	}
 	h.cfg = cfg
 	h.cfg.Watchdog = h.kennel()
+	if err := os.WriteFile(h.path("uuid"), []byte(h.power.UUID+"\n"), 0o600); err != nil {
+		return err
+	}
 	return h.newBoot()
 }
 
@@ -314,7 +324,7 @@ func (c *Cloud) ready() bool {
 	n := 0
 	verdicts := l.ctl.Verdicts()
 	for name, h := range l.ctl.State().Hosts {
-		if verdicts[name].State == detector.Healthy && !h.PoweredOn.IsZero() {
+		if verdicts[name].State == detector.Healthy && !h.PoweredOn.IsZero() && h.Machine.Known() && len(h.Checks) > 0 {
 			n++
 		}
 	}

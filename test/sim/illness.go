@@ -19,6 +19,7 @@ var bmcWords = map[string]func(k *fencetest.Knobs, d time.Duration){
 	"says-off":       func(k *fencetest.Knobs, _ time.Duration) { k.LyingOff = true },
 	"ignores":        func(k *fencetest.Knobs, _ time.Duration) { k.NotHonoured = true },
 	"busy":           func(k *fencetest.Knobs, _ time.Duration) { k.Busy = -1 },
+	"nameless":       func(k *fencetest.Knobs, _ time.Duration) { k.Nameless = true },
 	"null":           func(k *fencetest.Knobs, _ time.Duration) { k.Empty = true },
 	"slow":           func(k *fencetest.Knobs, d time.Duration) { k.Delay = d },
 	"conflicts":      func(k *fencetest.Knobs, _ time.Duration) { k.Conflict = true },

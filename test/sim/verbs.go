@@ -34,7 +34,7 @@ var verbs = map[string]verbDef{
 	"delay":   {"delay D [between ANY and ANY] [on NETWORK] [for D]", "each packet takes this much longer, one way", isSlow, delay},
 	"heal":    {"heal", "all faults of the networks end", none, heal},
 
-	"bmc":  {"bmc HOSTS HOW [for D]", "HOW: unreachable, wrong-password, says-off, ignores, busy, null, conflicts, lags=D, slow=D, turns-on=D, is-of HOST, well", isBMC, bmc},
+	"bmc":  {"bmc HOSTS HOW [for D]", "HOW: unreachable, wrong-password, says-off, ignores, busy, null, nameless, conflicts, lags=D, slow=D, turns-on=D, is-of HOST, well", isBMC, bmc},
 	"nova": {"nova HOW [for D]", "HOW: " + strings.Join(slices.Sorted(maps.Keys(novaWords)), ", "), isNova, novaFault},
 
 	"server":   {"server HOST/N|HOST STATE", "an instance becomes: " + strings.Join(slices.Sorted(maps.Keys(serverWords)), ", "), isServer, server},

@@ -111,7 +111,17 @@ func (v *voter) clear() error {
 		return nil
 	}
 	v.bare, v.disk = false, ledger.Memory()
-	return os.RemoveAll(v.path(""))
+	uuid, err := os.ReadFile(v.path("uuid")) // the machine is the same
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(v.path("")); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(v.path(""), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(v.path("uuid"), uuid, 0o600)
 }
 
 // kill ends the controller as SIGKILL does.
