@@ -242,7 +242,7 @@ func TestRulesMatch(t *testing.T) {
 	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}}
 	told := map[string]map[string]string{} // name → label → all values
-	for s := range scrape(t, f, meter(t, f, nil)) {
+	for s := range scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Methods: methods(fence.Same)}})) {
 		name, rest, _ := strings.Cut(s, "{")
 		if told[name] == nil {
 			told[name] = map[string]string{}
@@ -297,7 +297,7 @@ func exprs(rules string) string {
 
 func TestLint(t *testing.T) {
 	f := newFake()
-	families, err := meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true}}).Gather()
+	families, err := meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true, Methods: methods(fence.Same)}}).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
