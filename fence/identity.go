@@ -80,8 +80,8 @@ var placeholders = []string{"to be filled by o.e.m.", "to be filled by oem", "de
 	"not applicable", "system serial number", "base board serial number", "chassis serial number", "serial number", "unknown", "none",
 	"invalid", "empty", "0123456789", "1234567890", "123456789", "o.e.m."}
 
-// cloned are UUIDs that a maker gave to all its boards.
-var cloned = []string{"03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009"}
+// sameOnAll are UUIDs that a maker gave to all its boards.
+var sameOnAll = []string{"03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009"}
 
 func cleanSerial(s string) string {
 	s = strings.ToUpper(strings.Join(strings.Fields(s), " "))
@@ -99,7 +99,7 @@ func cleanUUID(s string) string {
 	}
 	u := uuidText(b)
 	// All bytes alike: 00 and ff mean not set, and the others are no better.
-	if strings.Trim(string(b), string(b[:1])) == "" || slices.Contains(cloned, u) {
+	if strings.Trim(string(b), string(b[:1])) == "" || slices.Contains(sameOnAll, u) {
 		return ""
 	}
 	return u
