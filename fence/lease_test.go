@@ -349,13 +349,13 @@ func (w *leaseWorld) advance(reports map[string]report) {
 func (w *leaseWorld) upset() {
 	h := w.hosts[w.rng.IntN(len(w.hosts))]
 	c := w.ctls[w.rng.IntN(len(w.ctls))]
-	for_ := w.now + time.Duration(1000+w.rng.IntN(60_000))*time.Millisecond
+	until := w.now + time.Duration(1000+w.rng.IntN(60_000))*time.Millisecond
 	between := func(a, b string, way int) {
 		if way != 1 {
-			w.cut[[2]string{a, b}] = for_
+			w.cut[[2]string{a, b}] = until
 		}
 		if way != 2 {
-			w.cut[[2]string{b, a}] = for_
+			w.cut[[2]string{b, a}] = until
 		}
 	}
 	way := w.rng.IntN(3)
@@ -384,7 +384,7 @@ func (w *leaseWorld) upset() {
 			}
 		}
 	case 6:
-		h.paused = for_
+		h.paused = until
 	case 7:
 		if !h.dead {
 			h.begin()

@@ -185,7 +185,10 @@ func (g *guard) lease() (time.Duration, *detector.Watchdog) {
 func (g *guard) disarm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, disarmWithin)
 	defer cancel()
-	for g.feeder.Counting() && g.a.clock.Sleep(ctx, 100*time.Millisecond) == nil {
+	for g.feeder.Counting() {
+		if g.a.clock.Sleep(ctx, 100*time.Millisecond) != nil {
+			return
+		}
 	}
 }
 
