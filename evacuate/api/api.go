@@ -168,38 +168,55 @@ func New(o Options) (http.Handler, error) {
 
 type server struct{ o Options }
 
+// route is something to read, for the mux and for the OpenAPI document.
+type route struct {
+	path, says string
+	serve      http.HandlerFunc
+	// answer is of the type that is answered; one with a Text is given to people
+	// who ask for text/plain, too.
+	answer any
+}
+
+// reads are the paths that take GET and the role read.
+func (s *server) reads() []route {
+	return []route{
+		{"/v1/status", "The cloud at a glance.", s.status, Status{}},
+		{"/v1/controllers", "Every controller: does it vote, does it lead.", s.controllers, []Controller{}},
+		{"/v1/hosts", "Every host with its verdict.", s.hosts, []Host{}},
+		{"/v1/hosts/{host}", "One host with its evidence.", s.host, Host{}},
+		{"/v1/hosts/{host}/explain", "Evidence, gates and answers: why is something done or not.", s.explain, evacuate.Explanation{}},
+		{"/v1/hosts/{host}/plan", "What would happen if the host were dead now.", s.whatIf, &evacuate.Proposal{}},
+		{"/v1/recoveries", "All recoveries, the newest last.", s.recoveries, []*evacuate.Recovery{}},
+		{"/v1/recoveries/{id}", "One recovery with its timeline.", s.recovery, &evacuate.Recovery{}},
+		{"/v1/plans", "Plans that wait for an answer, and those that had one.", s.plans, []*evacuate.Proposal{}},
+		{"/v1/plans/{id}", "One plan.", s.plan, &evacuate.Proposal{}},
+		{"/v1/shadow", "What would have been done in the mode shadow, with scores.", s.shadow, Shadow{}},
+		{"/v1/journal", "What was done to the whole: modes, freezes, plans.", s.journal, []evacuate.Event{}},
+		{"/v1/modes", "Every mode that is set, and what halts all work.", s.modes, Modes{}},
+		{"/v1/ring", "The ring's key and its rotation; it never holds a key.", s.ring, RingStatus{}},
+		{"/v1/alerts", "What an operator should see to.", s.alerts, []Alert{}},
+		{"/v1/events", "Server-sent events, the past first; each one's data is a happening.", s.events, Happening{}},
+	}
+}
+
 // routes serves what there is, and says in its own words what there is not.
 func (s *server) routes() http.Handler {
 	metrics := promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{})
 	if s.o.MetricsNeedToken {
 		metrics = s.need(RoleRead, metrics.ServeHTTP)
 	}
-	read := func(h http.HandlerFunc) http.Handler { return s.need(RoleRead, s.leading(h)) }
 	mux := http.NewServeMux()
-	for path, h := range map[string]http.Handler{
-		"/{$}":                     http.HandlerFunc(page),
-		"/healthz":                 http.HandlerFunc(s.healthz),
-		"/readyz":                  http.HandlerFunc(s.readyz),
-		"/metrics":                 metrics,
-		"/v1/status":               read(s.status),
-		"/v1/controllers":          read(s.controllers),
-		"/v1/hosts":                read(s.hosts),
-		"/v1/hosts/{host}":         read(s.host),
-		"/v1/hosts/{host}/explain": read(s.explain),
-		"/v1/recoveries":           read(s.recoveries),
-		"/v1/recoveries/{id}":      read(s.recovery),
-		"/v1/hosts/{host}/plan":    read(s.whatIf),
-		"/v1/plans":                read(s.plans),
-		"/v1/plans/{id}":           read(s.plan),
-		"/v1/shadow":               read(s.shadow),
-		"/v1/journal":              read(s.journal),
-		"/v1/modes":                read(s.modes),
-		"/v1/ring":                 read(s.ring),
-		"/v1/alerts":               read(s.alerts),
-		"/v1/events":               read(s.events),
-	} {
+	get := func(path string, h http.Handler) {
 		mux.Handle("GET "+path, h)
 		mux.Handle(path, only("GET, HEAD"))
+	}
+	get("/{$}", http.HandlerFunc(page))
+	get("/healthz", http.HandlerFunc(s.healthz))
+	get("/readyz", http.HandlerFunc(s.readyz))
+	get("/metrics", metrics)
+	get("/v1/openapi.json", http.HandlerFunc(openapi))
+	for _, r := range s.reads() {
+		get(r.path, s.need(RoleRead, s.leading(r.serve)))
 	}
 	mux.Handle("POST /v1/commands", s.need(RoleOperate, s.leading(s.command)))
 	mux.Handle("/v1/commands", only("POST"))

@@ -34,6 +34,9 @@ func TestReads(t *testing.T) {
 			t.Errorf("%s may be cached", path)
 		}
 	}
+	if a := ask(t, srv, "GET", "/v1/openapi.json", "", ""); a.code != 200 || a.kind != "application/json" || !json.Valid([]byte(a.body)) {
+		t.Errorf("openapi.json without a token: %d %s", a.code, a.kind)
+	}
 	var hosts []Host
 	if err := json.Unmarshal([]byte(ask(t, srv, "GET", "/v1/hosts", readToken, "").body), &hosts); err != nil {
 		t.Fatal(err)
