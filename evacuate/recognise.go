@@ -164,7 +164,7 @@ func (q question) askIdentity(f Fencing) (Standing, string) {
 	}
 	switch {
 	case len(good) == 0:
-		return Held, strings.Join(bad, "; ") + ": `lifeboat fence drill` shows whose machine it is"
+		return Held, strings.Join(bad, "; ")
 	case len(bad) > 0:
 		return Warns, strings.Join(good, ", then ") + "; left out: " + strings.Join(bad, "; ")
 	}

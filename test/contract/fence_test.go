@@ -70,6 +70,8 @@ type box struct {
 	dir  string
 	bmc  *exec.Cmd
 	port int
+	// machine is what the BMC says of it.
+	machine fence.Identity
 }
 
 func newBox(t *testing.T, network string) *box {
@@ -196,8 +198,8 @@ func answers(t *testing.T, m fence.Method) {
 	t.Fatalf("the BMC does not come up: %+v", r)
 }
 
-func (b *box) harness(good, wrong fence.Method, machine fence.Identity) fencetest.Harness {
-	return fencetest.Harness{Machine: machine, Method: good, Wrong: wrong, Secrets: []string{rightPassword, wrongPassword}, Clock: fencetest.Clock{},
+func (b *box) harness(good, wrong fence.Method) fencetest.Harness {
+	return fencetest.Harness{Machine: b.machine, Method: good, Wrong: wrong, Secrets: []string{rightPassword, wrongPassword}, Clock: fencetest.Clock{},
 		On: b.on, Set: b.set, Unreachable: b.freeze, NotHonoured: b.knob("not-honoured"), Dumb: b.knob("dumb")}
 }
 
@@ -267,7 +269,8 @@ func TestFenceIPMI(t *testing.T) {
 	}
 	good := method("admin", rightPassword, "admin")
 	answers(t, good)
-	fencetest.Contract(t, b.harness(good, method("admin", wrongPassword, "admin"), fence.Identity{UUID: "a1234567-89ab-cdef-a123-456789abcdef", Guess: true}))
+	b.machine = fence.Identity{UUID: "a1234567-89ab-cdef-a123-456789abcdef", Guess: true}
+	fencetest.Contract(t, b.harness(good, method("admin", wrongPassword, "admin")))
 	t.Run("operator", func(t *testing.T) {
 		b.set(t, true)
 		chain := fence.Chain{Clock: fencetest.Clock{}, Links: []fence.Link{{Method: method("oper", rightPassword, "operator")}}}
@@ -324,7 +327,8 @@ func TestFenceRedfish(t *testing.T) {
 	}
 	good := method(redfish.Options{CA: cert})
 	answers(t, good)
-	fencetest.Contract(t, b.harness(good, method(redfish.Options{Password: wrongPassword, Fingerprint: pin}), fence.Identity{UUID: uuid}))
+	b.machine = fence.Identity{UUID: uuid}
+	fencetest.Contract(t, b.harness(good, method(redfish.Options{Password: wrongPassword, Fingerprint: pin})))
 	if id, err := method(redfish.Options{Fingerprint: pin, System: "/redfish/v1/Systems/" + uuid}).Identity(t.Context()); id.UUID != uuid || err != nil {
 		t.Errorf("identity %+v, %v", id, err)
 	}
