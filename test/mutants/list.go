@@ -35,6 +35,7 @@ func gateOff(name, old, ask string, tests ...string) Mutant {
 func List() []Mutant {
 	all := append(gates(), verdicts()...)
 	all = append(all, recovery()...)
+	all = append(all, lease()...)
 	return append(all, acts()...)
 }
 
