@@ -20,7 +20,9 @@ func TestExpiryRefuses(t *testing.T) {
 		"one controller of three":     func(_ *Covered, hs *[]Hearing, _ *[]Claim) { *hs = (*hs)[:1] },
 		"half of the ring":            func(_ *Covered, _ *[]Hearing, cls *[]Claim) { *cls = (*cls)[:2] },
 		"leases younger than silence": func(_ *Covered, _ *[]Hearing, cls *[]Claim) { (*cls)[0].From = zero.Add(time.Second) },
-		"too early":                   func(_ *Covered, hs *[]Hearing, _ *[]Claim) { (*hs)[0].Until = zero.Add(time.Minute).Add(-15 * time.Second) },
+		"too early": func(_ *Covered, hs *[]Hearing, _ *[]Claim) {
+			(*hs)[0].Until = zero.Add(time.Minute).Add(-15 * time.Second)
+		},
 	} {
 		c := Covered{Boot: "b", Start: "s", Serial: 1, Armed: true, Terms: Terms{Lease: DefaultLease, Timeout: DefaultTimeout, Voters: []string{"c1", "c2", "c3"}, Ring: []string{"h1", "h2", "h3", "h4"}}}
 		hs := []Hearing{hear("c1"), hear("c2")}
