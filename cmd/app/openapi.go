@@ -152,11 +152,7 @@ func (c *Controller) fenceable() map[nova.HostName]api.Fenceable {
 	out := map[nova.HostName]api.Fenceable{}
 	reg := s.Register()
 	for name, a := range evacuate.Fenceable(s, w, c.policy) {
-		f := api.Fenceable{Open: a.Pass, Reason: a.Reason}
-		for _, l := range evacuate.Standings(name, s.Hosts[name], w.Fencing[name], reg) {
-			f.Methods = append(f.Methods, l)
-		}
-		out[name] = f
+		out[name] = api.Fenceable{Open: a.Pass, Reason: a.Reason, Methods: evacuate.Standings(name, s.Hosts[name], w.Fencing[name], reg)}
 	}
 	return out
 }
