@@ -63,6 +63,12 @@ func (j *judgement) unasked() string {
 			due[p.Network] = true
 		}
 	}
+	if j.before {
+		for _, a := range j.v.Past.Answers {
+			network, _, _ := strings.Cut(a, "/")
+			due[network] = true
+		}
+	}
 	for _, p := range j.v.Probes {
 		if p.Answer == Silent && p.Countable && p.Ill == "" && j.counts(p) {
 			delete(due, p.Network)

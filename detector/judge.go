@@ -63,6 +63,7 @@ type judgement struct {
 	boot    string        // as last heard
 	witness Observer      // heard it last by far, and does not report any more
 	lost    []string      // networks
+	before  bool          // it fell silent before the controllers ran
 }
 
 // stale is the age from which a report or a vote is no evidence.
@@ -108,6 +109,9 @@ func (j *judgement) hear() {
 	}
 	slices.Sort(j.hearing)
 	slices.Sort(j.unheard)
+	if j.before = j.remembered(); j.before {
+		j.silent = j.watched()
+	}
 }
 
 // lasting says that the networks are lost for long enough to be fenced for it.
@@ -121,7 +125,7 @@ func (j *judgement) majority() int { return j.v.Voters/2 + 1 }
 
 func (j *judgement) verdict(networks []NetworkState) (State, Reason, string) {
 	switch {
-	case !j.ever:
+	case !j.ever && !j.before:
 		return Unknown, ReasonNeverHeard, "no heartbeat of this host was ever heard: is its agent enrolled and running?"
 	case j.v.Maintenance:
 		return Maintenance, ReasonOperator, "an operator has this host in maintenance"
@@ -132,6 +136,8 @@ func (j *judgement) verdict(networks []NetworkState) (State, Reason, string) {
 	case j.witness != "":
 		return Unknown, ReasonWitnessLost, fmt.Sprintf("%s heard it last, %s ago and long after the others, and does not report any more: it may still hear it",
 			j.witness, round(j.silent))
+	case j.before:
+		return j.unwatched()
 	}
 	off := j.powerOff()
 	if j.v.LeavingFor >= 0 && !off {

@@ -293,7 +293,7 @@ func networkRows() []row {
 // view that is otherwise clear. docs/decisions.md tells the same in words.
 func TestJudge(t *testing.T) {
 	told := map[Reason]bool{}
-	for _, tt := range slices.Concat(lifeRows(), deathRows(), networkRows()) {
+	for _, tt := range slices.Concat(lifeRows(), deathRows(), networkRows(), pastRows()) {
 		t.Run(tt.name, func(t *testing.T) {
 			v := tt.view
 			if tt.change != nil {

@@ -102,7 +102,7 @@ func (j *judgement) reachedByPeers() (peers []Observer, domains int) {
 func (j *judgement) witnesses(want func(ProbeSight) bool) (peers []Observer, domains int) {
 	seen := map[Domain]bool{}
 	for _, p := range j.v.Probes {
-		if j.isController(p.Observer) || p.Ill != "" || p.Domain == "" || !want(p) || slices.Contains(peers, p.Observer) {
+		if j.isController(p.Observer) || p.Domain == ControllerDomain || p.Ill != "" || p.Domain == "" || !want(p) || slices.Contains(peers, p.Observer) {
 			continue
 		}
 		peers = append(peers, p.Observer)

@@ -58,6 +58,12 @@ func randomView(d dice) View {
 		}
 		v.Controllers = append(v.Controllers, h)
 	}
+	if d(4) == 0 {
+		v.Past = &Past{Age: age() * 10, Answers: pickOne(d, nil, []string{"management/icmp"}, []string{"management/icmp", "storage/icmp"})}
+		for i := range v.Controllers {
+			v.Controllers[i].HeardAge, v.Controllers[i].Boot, v.Controllers[i].Listening = -1, "", age()
+		}
+	}
 	for _, o := range []Observer{"ctl1", "ctl2", "ctl3", "cmp2", "cmp3"} {
 		for _, network := range []string{NetworkManagement, NetworkStorage} {
 			if d(3) == 0 {
@@ -87,7 +93,7 @@ func randomView(d dice) View {
 }
 
 var rowViews = sync.OnceValue(func() (views []View) {
-	for _, r := range slices.Concat(lifeRows(), deathRows(), networkRows()) {
+	for _, r := range slices.Concat(lifeRows(), deathRows(), networkRows(), pastRows()) {
 		if r.change != nil {
 			r.change(&r.view)
 		}

@@ -54,6 +54,7 @@ const (
 	ReasonSilent             Reason = "silent-to-all"
 	ReasonNewBoot            Reason = "new-boot-id"
 	ReasonComputeDown        Reason = "nova-compute-down"
+	ReasonUnwatched          Reason = "silent-since-before-the-controllers"
 )
 
 // Reasons lists every reason, for documents.
@@ -61,5 +62,5 @@ var Reasons = [...]Reason{
 	ReasonHeartbeat, ReasonNetworkUnconfirmed, ReasonHeartbeatVeto, ReasonNeverHeard, ReasonNoMajority, ReasonWitnessLost,
 	ReasonAnnounced, ReasonLeaveExpired, ReasonOperator, ReasonNetworkAnswers, ReasonNovaReports, ReasonMinorityPath,
 	ReasonNoPath, ReasonRingAlive, ReasonManagementGone, ReasonStorageGone, ReasonTenantGone, ReasonNetworksGone, ReasonPowerOff,
-	ReasonNoBaseline, ReasonInvestigating, ReasonNetworkNotAsked, ReasonFewVotes, ReasonHoldDown, ReasonSilent, ReasonNewBoot, ReasonComputeDown,
+	ReasonNoBaseline, ReasonInvestigating, ReasonNetworkNotAsked, ReasonFewVotes, ReasonHoldDown, ReasonSilent, ReasonNewBoot, ReasonComputeDown, ReasonUnwatched,
 }

@@ -110,6 +110,16 @@ const (
 	Failed Answer = "failed"
 )
 
+// Began is when a probe began that was asked for at one time and, as its result
+// arrived, seemed to be so old. The way back takes time too: it began in between.
+// Silence is dated by the earliest, so that it never speaks of later than it saw.
+func (a Answer) Began(asked, seems time.Time) time.Time {
+	if a == Silent || seems.Before(asked) {
+		return asked
+	}
+	return seems
+}
+
 // Probe kinds.
 const (
 	ProbeICMP      = "icmp"

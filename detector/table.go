@@ -208,17 +208,21 @@ func (t *Table) Alive(c Observer, ring RingView, now time.Time) {
 	t.voters[c] = voter{at: now, domain: ControllerDomain, ring: ring}
 }
 
-// Merge takes another controller's report, received at now.
-func (t *Table) Merge(r Report, now time.Time) {
-	t.Alive(r.Controller, r.Ring, now)
+// Merge takes another controller's report. It was sent at the given time at the
+// earliest: ages travel, and what a stuck report tells must not look new.
+func (t *Table) Merge(r Report, sent time.Time) {
+	if c := t.controllers[r.Controller]; c != nil && c.reported.After(sent) {
+		return // a later one overtook it
+	}
+	t.Alive(r.Controller, r.Ring, sent)
 	if t.controller(r.Controller).listens = (time.Time{}); r.Listens > 0 {
-		t.Listens(r.Controller, now.Add(-r.Listens))
+		t.Listens(r.Controller, sent.Add(-r.Listens))
 	}
 	for _, of := range r.Hosts {
-		t.hear(r.Controller, of, now.Add(-of.Age))
+		t.hear(r.Controller, of, sent.Add(-of.Age))
 	}
 	for _, p := range r.Probes {
-		p.Probe.Began = now.Add(-p.Age)
+		p.Probe.Began = sent.Add(-p.Age)
 		t.Probe(p.Probe)
 	}
 }
@@ -300,7 +304,8 @@ type Facts struct {
 	Maintenance bool
 	// Known is how many members the ring should have, those who announced their
 	// stop included.
-	Known int
+	Known  int
+	Memory Memory
 }
 
 // View gathers the evidence on host at now.
@@ -309,6 +314,11 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	_, boot, _ := t.LastHeard(host)
 	v := View{Host: host, Domain: h.domain, At: now, Boot: boot, KnownBoot: f.Boot, Voters: f.Voters,
 		Maintenance: f.Maintenance, LeavingFor: -1, Sensors: h.sensors}
+	if boot == "" {
+		if v.Past = f.Memory.recall(now); v.Past != nil {
+			v.Boot = f.Memory.Boot
+		}
+	}
 	if !h.leaving.IsZero() {
 		v.LeavingFor = now.Sub(h.leaving)
 	}
@@ -320,7 +330,7 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	}
 	v.Controllers = slices.Grow(v.Controllers, len(t.controllers))
 	for c, s := range t.controllers {
-		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), HeardAge: -1, Deaf: sums.deaf(c, host)}
+		hearing := Hearing{Controller: c, ReportAge: now.Sub(s.reported), Listening: s.listening(now), HeardAge: -1, Deaf: sums.deaf(c, host)}
 		if of, ok := s.hosts[host]; ok {
 			hearing.HeardAge, hearing.Boot = now.Sub(of.at), of.boot
 		}
@@ -334,7 +344,7 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 		base := h.answered[baseKey{p.Network, p.Kind}]
 		ill, domain := t.unfit(p.Observer, p.Network, known, now)
 		s := ProbeSight{Observer: p.Observer, Network: p.Network, Kind: p.Kind, Answer: p.Answer, Domain: domain, Ill: ill,
-			Age: now.Sub(p.Began), Countable: p.Answer != Failed && !base.IsZero() && now.Sub(base) <= Baseline}
+			Age: now.Sub(p.Began), Countable: p.Answer != Failed && (!base.IsZero() && now.Sub(base) <= Baseline || v.Past.counts(p.Network, p.Kind))}
 		if !base.IsZero() {
 			s.Answered = now.Sub(base)
 		}

@@ -82,7 +82,7 @@ func (v Verdict) Condemned() bool {
 // Down says that the host counts when it is asked how many died at once: nobody
 // hears it and nothing explains that, or it is to be fenced.
 func (v Verdict) Down() bool {
-	return v.State == Dead || v.Condemned() || v.State == Suspect && v.Reason != ReasonHeartbeatVeto
+	return v.State == Dead || v.Reason == ReasonUnwatched || v.Condemned() || v.State == Suspect && v.Reason != ReasonHeartbeatVeto
 }
 
 // Nearness orders verdicts by how near they are to fencing: 0 is far, 5 is

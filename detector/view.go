@@ -21,9 +21,11 @@ type View struct {
 	// its networks before that is about another silence.
 	HeardFor    time.Duration `json:"heard_for,omitempty"`
 	Controllers []Hearing     `json:"controllers"`
-	Votes       []Vote        `json:"votes"`
-	Probes      []ProbeSight  `json:"probes"`
-	Power       []PowerSight  `json:"power"` // newest first
+	// Past is what the ledger knows of it, where no controller has heard it yet.
+	Past   *Past        `json:"past,omitempty"`
+	Votes  []Vote       `json:"votes"`
+	Probes []ProbeSight `json:"probes"`
+	Power  []PowerSight `json:"power"` // newest first
 	// LastOn is how long ago its BMC last read on; 0: never.
 	LastOn time.Duration `json:"last_on,omitempty"`
 	// Nova is nil when Nova has not been asked.
@@ -46,6 +48,8 @@ type Hearing struct {
 	// HeardAge is how long ago it heard the host; negative means never.
 	HeardAge time.Duration `json:"heard_age"`
 	Boot     string        `json:"boot,omitempty"`
+	// Listening is for how long the controller has been listening to anybody.
+	Listening time.Duration `json:"listening,omitempty"`
 	// Deaf says that it hears less than half of the hosts that any controller
 	// hears: that it does not hear this one proves nothing.
 	Deaf bool `json:"deaf,omitempty"`

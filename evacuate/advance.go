@@ -57,7 +57,7 @@ func (c *Core) advanceOpen(r *Recovery) {
 		c.begin(r, a, "")
 	case !r.Settled():
 		c.follow(r)
-		if c.shieldSuspects(r) {
+		if c.shieldSuspects(r) && c.mayStrand(r) == "" {
 			c.promise(r)
 		}
 	case !r.Done(StepEvacuate):
@@ -74,7 +74,7 @@ func (c *Core) advanceOpen(r *Recovery) {
 		}
 		c.begin(r, a, "")
 	default:
-		c.finish(r, StepReport, fmt.Sprintf("recovered: %s, %s after it was last heard", c.summary(r), round(c.world.Now.Sub(r.LastHeard))))
+		c.finish(r, StepReport, fmt.Sprintf("recovered: %s, %s after it was last heard", c.summary(r), round(max(c.world.Now.Sub(r.LastHeard), 0))))
 	}
 }
 
@@ -96,20 +96,10 @@ func (c *Core) summary(r *Recovery) string {
 // contradicted voids the proof of a host that is heard or reads on after it: it
 // was not off, or it is on again (rule 5).
 func (c *Core) contradicted(r *Recovery) bool {
-	proof, ok := r.Proved()
-	if !ok {
+	if _, ok := r.Proved(); !ok {
 		return false
 	}
-	if c.proven[r.ID].proof != proof.At() {
-		c.proven[r.ID] = proven{proof.At(), c.world.Now}
-	}
-	// The earlier of both: a clock that was stepped forward costs a second off, one
-	// that was stepped back must not hide a heartbeat.
-	after := proof.At()
-	if seen := c.proven[r.ID].seen; seen.Before(after) {
-		after = seen
-	}
-	after = after.Add(proofSlack)
+	after := c.provedAt(r).Add(proofSlack)
 	if r.Proof.Word != nil {
 		e, void := c.disproved(r, after)
 		if void {
@@ -120,10 +110,13 @@ func (c *Core) contradicted(r *Recovery) bool {
 	heard := c.world.Heard[r.Host]
 	e := Entry{Kind: KindVoid, Recovery: r.ID}
 	switch {
-	case heard.At.After(after) && heard.Boot == r.Boot:
+	case c.later(heard, after) && heard.Boot == r.Boot:
 		e.Word = "a heartbeat of the fenced boot was heard after it"
 		e.Text = "PROOF VOID: the host that its BMC calls off sends heartbeats. The BMC lies or belongs to another machine"
-	case heard.At.After(after):
+		if skew := c.world.Network.Skew; skew != "" {
+			e.Text = "PROOF VOID: a heartbeat seems to be younger than it. It may be the clock: " + skew
+		}
+	case c.later(heard, after):
 		e.Word, e.Boot, e.Flag = "the host powered itself on", heard.Boot, true
 		e.Text = "the host powered itself on during its recovery: it is fenced again"
 	case c.readsOn(r.Host, after):
@@ -135,9 +128,6 @@ func (c *Core) contradicted(r *Recovery) bool {
 	c.commit(e)
 	return true
 }
-
-// proven is a proof and when it was first seen.
-type proven struct{ proof, seen time.Time }
 
 // proofSlack is how much later than a proof a heartbeat must be heard to speak
 // against it: reports travel.
@@ -195,7 +185,7 @@ func (c *Core) advanceUnproved(r *Recovery) {
 // on their way.
 func (c *Core) cameOn(r *Recovery) bool {
 	heard := c.world.Heard[r.Host]
-	if r.Void == "" || !r.sent() || heard.Boot == r.Boot || !heard.At.After(r.ProvedAt().Add(proofSlack)) {
+	if r.Void == "" || !r.sent() || heard.Boot == r.Boot || !c.later(heard, c.provedAt(r).Add(proofSlack)) {
 		return false
 	}
 	c.commit(Entry{Kind: KindVoid, Recovery: r.ID, Word: r.Void, Boot: heard.Boot, Flag: true,
@@ -222,8 +212,7 @@ func (c *Core) underWay(r *Recovery, s Step) bool {
 	if _, flying := c.flight[act(r, s).key()]; flying {
 		return true
 	}
-	old := r.Steps[s]
-	return old != nil && old.Phase == PhaseIntent && old.Term != c.term && c.world.Now.Before(old.Intent.Add(old.Deadline))
+	return c.waitsOut(r, s)
 }
 
 // healed says that the host has been heard steadily since it was suspected.

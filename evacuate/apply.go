@@ -174,7 +174,9 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	case KindStep:
 		err = s.stepOf(r, term, e)
 	case KindEvacuations:
-		err = r.evacuations(term, e)
+		if err = s.mourn(r, e); err == nil {
+			err = r.evacuations(term, e)
+		}
 	case KindHold:
 		r.Hold = e.Hold
 	case KindVoid:

@@ -309,10 +309,7 @@ func (c *Core) tendWords() {
 // may be another controller's clock.
 func (c *Core) spokenAt(host nova.HostName) time.Time {
 	at := c.state.Hosts[host].Confirmed.Word.At
-	if c.spoken[host].proof != at {
-		c.spoken[host] = proven{at, c.world.Now}
-	}
-	if seen := c.spoken[host].seen; seen.Before(at) {
+	if seen := c.sawFirst(fmt.Sprintf("word %s %d", host, at.UnixNano())); seen.Before(at) {
 		at = seen
 	}
 	return at.Add(proofSlack)

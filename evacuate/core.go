@@ -28,8 +28,10 @@ type Action struct {
 	Step     Step
 	Attempt  int
 	Term     uint64
-	// Deadline is counted from the intent's commit.
+	// Deadline is counted from Decided, before the intent's commit: a new leader counts
+	// it from when it sees the intent.
 	Deadline time.Duration
+	Decided  time.Time
 	Proof    *fence.Record // for force-down and evacuate
 	Service  ServiceBefore
 	Reason   string // disabled_reason to write, or to look for
@@ -65,7 +67,8 @@ type Outcome struct {
 
 // Observation is one read of a recovery's migrations and servers.
 type Observation struct {
-	At time.Time
+	At    time.Time
+	Began time.Time // not later than any of its reads
 	// Rows are all evacuation rows of the source, Source the servers that
 	// Nova still places there, Moved those looked at one by one.
 	Rows   []nova.Migration
@@ -107,10 +110,9 @@ type Core struct {
 	rebooted map[nova.HostName]time.Time
 	shut     map[gateKey]time.Time       // when it last stood shut
 	stormy   map[nova.HostName]time.Time // held at the gate storm since
-	// proven is when this leader first saw the proof in force, on its own clock:
-	// the proof's own times may be another controller's, or of before a step.
-	proven    map[RecoveryID]proven
-	spoken    map[nova.HostName]proven // the same of a person's word
+	// first is when this leader first saw what it waits for, on its own clock.
+	first     map[string]time.Time
+	began     time.Time // its first tick of this term
 	decisions map[nova.HostName]Decision
 
 	state *State
@@ -135,8 +137,7 @@ func (c *Core) reset(term uint64) {
 	c.rebooted = map[nova.HostName]time.Time{}
 	c.shut = map[gateKey]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
-	c.proven = map[RecoveryID]proven{}
-	c.spoken = map[nova.HostName]proven{}
+	c.first = map[string]time.Time{}
 }
 
 // Decisions gives what was last decided of each host.
@@ -154,6 +155,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 	}
 	if w.Leader.Term != c.term {
 		c.reset(w.Leader.Term)
+		c.began = w.Now
 	}
 	c.world.register = s.Register()
 	c.world.fallen = countFallen(question{state: s, world: &c.world, policy: c.policy})
@@ -234,7 +236,7 @@ func (c *Core) decide(host nova.HostName) {
 func (c *Core) newRecovery(host nova.HostName, v detector.Verdict) *Recovery {
 	svc := c.world.Nova.Services[host]
 	r := &Recovery{
-		Host: host, Boot: v.View.Boot, LastHeard: c.world.Now.Add(-v.Silent),
+		Host: host, Boot: v.View.Boot, LastHeard: c.world.Now.Add(-heardAgo(v)),
 		Verdict: v.State, Reason: v.Reason, Detail: v.Detail,
 		Aggregates: c.world.Aggregates[host], Approval: c.state.approval(host, v.View.Boot, c.world.Now),
 		Service: ServiceBefore{ID: svc.ID, Disabled: svc.Disabled, Reason: svc.DisabledReason, ForcedDown: svc.ForcedDown},
@@ -270,7 +272,7 @@ func (c *Core) begin(r *Recovery, a Action, text string) {
 	attempt := 1
 	if old := r.Steps[a.Step]; old != nil {
 		attempt = old.Attempt + 1
-		if old.Phase == PhaseIntent && old.Term != c.term && undoing[a.Step] && c.world.Now.Before(old.Intent.Add(old.Deadline)) {
+		if undoing[a.Step] && c.waitsOut(r, a.Step) {
 			return // an older leader may still be at it: its deadline is waited out
 		}
 	}
@@ -290,7 +292,7 @@ func (c *Core) start(r *Recovery, a Action) {
 	if c.busy(a.key()) {
 		return
 	}
-	a.Recovery, a.Host, a.Boot, a.Term = r.ID, r.Host, r.Boot, c.term
+	a.Recovery, a.Host, a.Boot, a.Term, a.Decided = r.ID, r.Host, r.Boot, c.term, c.world.Now
 	if a.Deadline == 0 {
 		a.Deadline = a.Step.deadline()
 	}
@@ -312,6 +314,9 @@ func (c *Core) Done(s *State, w World, o Outcome) Ready {
 		return c.ready
 	}
 	k := o.Action.key()
+	if o.Seen != nil {
+		o.Seen.Began = c.flight[k]
+	}
 	delete(c.flight, k)
 	r := s.Recoveries[o.Action.Recovery]
 	if r == nil || (r.Status == StatusClosed && o.Action.Shield == "") {

@@ -125,6 +125,9 @@ type HostSeen struct {
 	// Machine is what its agent says of its machine; Checks replaces all of them.
 	Machine *fence.Identity `json:"machine,omitempty"`
 	Checks  []FenceCheck    `json:"checks,omitempty"`
+	// Heard is when it was heard, Answers what it answered to by then.
+	Heard   time.Time `json:"heard,omitzero"`
+	Answers []string  `json:"answers,omitempty"`
 }
 
 // missing names what an entry of its kind cannot be without.

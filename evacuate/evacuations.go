@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -92,7 +93,11 @@ func (c *Core) follow(r *Recovery) {
 func (c *Core) lookDeep(r *Recovery) bool {
 	const every = 30 * time.Second
 	for _, e := range r.Evacuations {
-		if e.State == EvacFollowing && c.world.Now.Sub(e.Intent) > every && c.world.Now.Sub(c.deep[r.ID]) > every {
+		pause := time.Duration(every)
+		if _, off := c.state.provenOff(e.Dest); off {
+			pause = lookEvery // where it is decides what becomes of it
+		}
+		if e.State == EvacFollowing && c.promised(r, e) > pause && c.world.Now.Sub(c.deep[r.ID]) > pause {
 			c.deep[r.ID] = c.world.Now
 			return true
 		}
@@ -176,7 +181,8 @@ func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	}
 	// No row: quiet reads decide, but not before every time-out between us
 	// and the conductor has passed.
-	if c.world.Now.Sub(e.Intent) >= c.policy.QuietPeriod && c.world.Now.Sub(e.Quiet) >= quietGap {
+	quiet := e.Quiet.IsZero() || c.since(promiseKey(r, e)+" quiet") >= quietGap
+	if c.promised(r, e) >= c.policy.QuietPeriod && quiet {
 		a := act(r, StepResolve)
 		a.Server, a.Since = e.Server, e.Intent
 		c.start(r, a)
@@ -199,7 +205,8 @@ func (c *Core) resolved(r *Recovery, o Outcome) {
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: []*Evacuation{&n}, Text: n.describe()})
 		return
 	}
-	if len(o.Servers) == 1 && o.Servers[0].TaskState != "" {
+	// The task that a lost attempt left behind stays for ever and says nothing.
+	if len(o.Servers) == 1 && o.Servers[0].TaskState != "" && len(e.Losses) == 0 {
 		c.again[o.Action.key()] = c.world.Now.Add(quietGap)
 		return // something is being done with it: look again
 	}
@@ -234,7 +241,7 @@ func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 		if n.Row != e.Row || n.Dest != e.Dest {
 			return &n
 		}
-		return nil
+		return c.bereft(r, n, m, obs)
 	}
 	s, ok := obs.Moved[e.Server]
 	if !ok {
@@ -263,6 +270,7 @@ func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Serv
 		n.AfterRow = m.ID
 		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
 		n.Reason = fmt.Sprintf("evacuation ended as %s%s", m.Status, because(s.Fault))
+		n.Last = n.Reason
 	}
 	return &n
 }
@@ -286,8 +294,8 @@ func (c *Core) promise(r *Recovery) {
 	room := c.room()
 	var promised []*Evacuation
 	for _, e := range r.Evacuations {
-		due := e.State == EvacPlanned || (e.State == EvacFailed && !c.world.Now.Before(e.NotBefore))
-		if !due {
+		due := e.State == EvacPlanned || e.State == EvacFailed && c.rested(e)
+		if !due || slices.ContainsFunc(e.Losses, func(l Loss) bool { return c.state.gone(l) != nil }) {
 			continue
 		}
 		if n := c.foreign(r.Host, e, obs); n != nil {
@@ -296,7 +304,7 @@ func (c *Core) promise(r *Recovery) {
 		}
 		a := act(r, StepEvacuate)
 		a.Server, a.Attempt, a.Proof = e.Server, e.Attempt+1, r.Proof
-		if _, here := obs.Source[e.Server]; !here || room <= 0 || e.Intent.After(obs.At) || c.busy(a.key()) {
+		if _, here := obs.Source[e.Server]; !here || room <= 0 || c.first[promiseKey(r, e)].After(obs.At) || c.busy(a.key()) {
 			continue
 		}
 		room--
@@ -304,6 +312,7 @@ func (c *Core) promise(r *Recovery) {
 		n.State, n.Attempt, n.Intent, n.Row, n.Quiet, n.Ended = EvacIntent, e.Attempt+1, c.world.Now, 0, time.Time{}, time.Time{}
 		n.AfterRow, n.RequestID, n.Dest, n.Reason = max(e.AfterRow, newest(e.Server, obs)), "", "", ""
 		promised = append(promised, &n)
+		c.sawFirst(promiseKey(r, &n))
 		c.start(r, a)
 	}
 	if len(promised) > 0 {
@@ -314,7 +323,7 @@ func (c *Core) promise(r *Recovery) {
 // foreign follows a row that somebody else's evacuation left open.
 func (c *Core) foreign(source nova.HostName, e *Evacuation, obs *Observation) *Evacuation {
 	for _, m := range obs.Rows {
-		if m.Server == e.Server && !m.Status.Terminal() {
+		if m.Server == e.Server && !m.Status.Terminal() && !e.lost(m.ID) {
 			n := *e
 			n.State, n.Row, n.Dest, n.Intent = EvacFollowing, m.ID, m.Dest, c.world.Now
 			n.Reason = "somebody else is evacuating it already: followed"
@@ -358,7 +367,7 @@ func (c *Core) posted(r *Recovery, o Outcome) {
 	case o.Definite && o.Cause == string(nova.FaultNotFound):
 		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
 	case o.Definite:
-		n.State, n.Reason = EvacFailed, o.Detail
+		n.State, n.Reason, n.Last = EvacFailed, o.Detail, o.Detail
 		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
 	default:
 		n.Reason = "outcome not known: " + o.Detail

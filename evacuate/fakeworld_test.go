@@ -53,6 +53,7 @@ type fakeHost struct {
 	onRead  time.Time      // the BMC read on at that time, whatever is heard
 	guests  map[nova.ServerID]bool
 	stays   bool // nova-compute does not start after power-on
+	lags    bool // Nova takes its nova-compute for up, whatever it does
 }
 
 type fakeRow struct {
@@ -149,7 +150,7 @@ func (w *fakeWorld) move(now time.Time) []string {
 			h.silent = h.heard
 		}
 		h.service.State = nova.StateDown
-		if h.up && !h.hung && !h.service.ForcedDown && !h.stays {
+		if (h.up && !h.hung || h.lags) && !h.service.ForcedDown && !h.stays {
 			h.service.State = nova.StateUp
 		}
 		h.service.UpdatedAt = h.heard
@@ -194,7 +195,10 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 		r.Status, r.Dest, r.moves = nova.MigrationPreMigrating, dest.name, now.Add(3*time.Second)
 	case r.fate == "failed":
 		r.Status, s.TaskState = nova.MigrationFailed, ""
-	case !w.host(r.Dest).up:
+	case r.fate == "flips": // and dies before it writes done
+		s.Host, s.TaskState, r.fate = r.Dest, "", "stuck"
+		w.host(r.Dest).guests[s.ID] = true
+	case !w.host(r.Dest).up || w.host(r.Dest).hung || r.fate == "halfway":
 		return "" // it died under it: the row stays for ever
 	default:
 		r.Status, s.Host, s.TaskState = nova.MigrationDone, r.Dest, ""

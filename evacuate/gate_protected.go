@@ -110,6 +110,10 @@ func askProtected(q question) (Standing, string) {
 	if _, ok := q.world.Nova.Services[q.host]; !ok {
 		return Held, "Nova knows no nova-compute of this name"
 	}
+	if coming := q.state.inbound(q.host); len(coming) > 0 {
+		// They wait for the proof that nothing of them runs here.
+		return Met, fmt.Sprintf("%d evacuations were on their way to it: %s", len(coming), strings.Join(coming[:min(len(coming), 5)], ", "))
+	}
 	servers, listed := q.world.Servers[q.host]
 	if why := q.stuckOnDisk(servers); why != "" {
 		return Held, why

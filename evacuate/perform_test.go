@@ -186,7 +186,7 @@ func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 		c.breaks("POST of %s without its committed intent", a.Server)
 	}
 	for _, m := range c.rows {
-		if m.Server == a.Server && !m.Status.Terminal() {
+		if m.Server == a.Server && !m.Status.Terminal() && (m.Dest == "" || c.host(m.Dest).power && !c.lied) {
 			c.breaks("second live POST of %s: row %d is %s", a.Server, m.ID, m.Status)
 		}
 	}
@@ -239,7 +239,7 @@ func (c *cloud) observe(a Action) *Observation {
 		case id == "":
 		case s == nil:
 			o.Gone[id] = true
-		case !here || ended[id]:
+		case !here || ended[id] || a.Deep:
 			o.Moved[id] = *s
 		}
 	}

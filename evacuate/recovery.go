@@ -168,6 +168,10 @@ type Evacuation struct {
 	Reason    string        `json:"reason,omitempty"`
 	// Quiet is when the first of the two quiet reads of rule 3 was made.
 	Quiet time.Time `json:"quiet,omitzero"`
+	// Losses are the attempts that died with their destination.
+	Losses []Loss `json:"losses,omitempty"`
+	// Last is why the last attempt that failed did, kept while the next is under way.
+	Last string `json:"last,omitempty"`
 }
 
 // ReasonPrefix starts every disabled_reason of ours.
@@ -220,6 +224,11 @@ func (r *Recovery) Terminal() bool {
 // sent says that an evacuation was promised at some time.
 func (r *Recovery) sent() bool {
 	return slices.ContainsFunc(r.Evacuations, func(e *Evacuation) bool { return e.Attempt > 0 })
+}
+
+// planned says that something is still to be sent.
+func (r *Recovery) planned() bool {
+	return slices.ContainsFunc(r.Evacuations, func(e *Evacuation) bool { return e.State == EvacPlanned || e.State == EvacFailed })
 }
 
 // Settled says that nothing is left to do for any instance.

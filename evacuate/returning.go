@@ -9,14 +9,17 @@ import (
 
 // advanceRecovered waits for the host to be asked back, or to come by itself.
 func (c *Core) advanceRecovered(r *Recovery) {
-	proved := r.ProvedAt()
+	proved := c.provedAt(r)
 	heard := c.world.Heard[r.Host]
-	came := heard.Boot != "" && heard.Boot != r.Boot && heard.At.After(proved)
+	came := heard.Boot != "" && heard.Boot != r.Boot && c.later(heard, proved)
 	switch {
 	case came:
 		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "the host was switched on and is heard with a new boot id",
 			Return: &Return{Asked: c.world.Now, By: c.world.Leader.ID, Reason: "it was switched on"}})
-	case heard.Boot == r.Boot && heard.At.After(proved.Add(proofSlack)):
+	case heard.Boot == r.Boot && c.later(heard, proved.Add(proofSlack)):
+		if r.Void == "" { // what died with it as a destination may run there
+			c.commit(Entry{Kind: KindVoid, Recovery: r.ID, Word: "a heartbeat of the fenced boot was heard after it"})
+		}
 		c.hold(r, Hold{Step: StepFence, Reason: "the host that was proven off sends heartbeats of the same boot: its BMC lies or belongs to another machine, and its instances may run twice. Cut its power by hand"})
 	case c.policy.PowerOn && c.mode(r.Host).Mode == ModeAuto:
 		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "asked back by policy",
@@ -58,10 +61,13 @@ func (c *Core) unforce(r *Recovery) {
 	if obs == nil || c.world.Now.Sub(obs.At) >= lookEvery {
 		c.start(r, act(r, StepObserve))
 	}
-	if obs == nil || obs.At.Before(r.Return.Asked) {
+	if obs == nil || obs.At.Before(c.sawFirst(string(r.ID)+" return")) {
 		return
 	}
 	for _, m := range obs.Rows {
+		if e := r.Evacuation(m.Server); e != nil && e.lost(m.ID) && e.State == EvacDone {
+			continue // open for ever, and superseded
+		}
 		switch m.Status {
 		case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:
 			c.wait(r, StepUnforce, fmt.Sprintf("its nova-compute has not cleaned up migration %d (%s) yet: does it run?", m.ID, m.Status))

@@ -28,7 +28,7 @@ func (c *Core) room() int {
 				continue
 			case e.Dest != "":
 				by[e.Dest]++
-			case c.world.Now.Sub(e.Intent) < claimed:
+			case c.underWayFor(r, e) < claimed:
 				nowhere++
 			}
 			total++

@@ -197,6 +197,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 		switch {
 		case arg(1) == "power_on":
 			c.policy.PowerOn = arg(2) == "automatic"
+		case arg(1) == "storm" && err == nil:
+			c.policy.StormCount, c.policy.StormPercent = n, 0
 		case arg(1) == "in_flight" && err == nil:
 			c.policy.InFlight = n
 		case arg(1) == "protect":
@@ -223,6 +225,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 	case "return":
 		r := c.recovery(host)
 		return c.operator(Entry{Kind: KindReturn, Recovery: r.ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}, Text: "asked back by ann"})
+	case "nova-lags", "nova-knows":
+		c.host(host).lags = f[0] == "nova-lags"
 	case "compute":
 		c.host(host).stays = arg(2) == "stays-down"
 	default:

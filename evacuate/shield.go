@@ -2,6 +2,8 @@ package evacuate
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -14,7 +16,7 @@ func (c *Core) shieldSuspects(r *Recovery) bool {
 	ready := true
 	for _, host := range c.state.HostNames() {
 		v := c.world.Verdicts[host]
-		suspect := v.State == detector.Dead || v.State == detector.Suspect || v.State == detector.Isolated
+		suspect := v.Down() || v.State == detector.Isolated
 		svc, known := c.world.Nova.Services[host]
 		if host == r.Host || !suspect || !known || c.state.Open(host) != nil || c.halted(host) {
 			continue
@@ -76,3 +78,26 @@ func (c *Core) shieldDone(r *Recovery, o Outcome) {
 	}
 	c.commit(Entry{Kind: KindShield, Recovery: r.ID, Shield: &sh, Text: text})
 }
+
+// novaForgets is how long Nova may take a silent host for up: its default
+// service_down_time is 60 s, counted from a report of the 10 s before.
+const novaForgets = 75 * time.Second
+
+// mayStrand names the hosts that fell silent, that Nova still takes for up, and that we
+// may not disable: in maintenance, or where the mode only watches. What is sent now
+// may land there; it waits until Nova knows.
+func (c *Core) mayStrand(r *Recovery) string {
+	var names []string
+	for _, host := range c.state.HostNames() {
+		h, v := c.state.Hosts[host], c.world.Verdicts[host]
+		silent := h.Maintenance && v.Silent > silentFor || v.Down() && c.halted(host)
+		svc := c.world.Nova.Services[host]
+		if host != r.Host && silent && v.Silent < novaForgets && svc.State == nova.StateUp && !svc.Disabled {
+			names = append(names, string(host))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// silentFor is when a host in maintenance, of which no verdict speaks, is silent.
+const silentFor = 5 * time.Second

@@ -103,6 +103,10 @@ type Host struct {
 	Machine fence.Identity `json:"machine,omitzero"`
 	Checks  []FenceCheck   `json:"checks,omitempty"`
 	Drills  []Drill        `json:"drills,omitempty"`
+	// Heard is when it was last noted as heard, some minutes behind; Answers are the
+	// probes that it answered then (detector.Memory).
+	Heard   time.Time `json:"heard,omitzero"`
+	Answers []string  `json:"answers,omitempty"`
 	// Fenced is when the last recovery's proof was given.
 	Fenced time.Time `json:"fenced,omitzero"`
 	// Upsets are what counts towards a quarantine.
@@ -186,6 +190,12 @@ func (s *State) Permits(a Action) error {
 	}
 	if e := r.Evacuation(a.Server); a.Step == StepEvacuate && (e == nil || e.State != EvacIntent || e.Attempt != a.Attempt) {
 		return fmt.Errorf("attempt %d of %s is not the one that was promised", a.Attempt, a.Server)
+	} else if a.Step == StepEvacuate {
+		for _, l := range e.Losses {
+			if err := s.gone(l); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -242,6 +252,9 @@ func (s *State) seen(at time.Time, seen HostSeen) {
 		h.Boot = seen.Boot
 	}
 	h.PoweredOn, h.ReadOff = newer(at, seen.PoweredOn, h.PoweredOn), newer(at, seen.ReadOff, h.ReadOff)
+	if !seen.Heard.IsZero() {
+		h.Heard, h.Answers = newer(at, seen.Heard, h.Heard), seen.Answers
+	}
 	if seen.Ring != "" {
 		h.Ring = seen.Ring
 	}

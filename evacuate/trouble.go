@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,9 +15,12 @@ const manyFailures = 3
 func (c *Core) troubles(r *Recovery, obs *Observation) {
 	var why []string
 	for _, e := range r.Evacuations {
-		if s := c.trouble(e, obs); s != "" {
+		if s := c.trouble(r, e, obs); s != "" {
 			why = append(why, e.Name+": "+s)
 		}
+	}
+	if host := c.mayStrand(r); host != "" && r.planned() {
+		why = append(why, fmt.Sprintf("%s fell silent, may not be disabled, and Nova takes it for up: nothing is sent before Nova knows", host))
 	}
 	if len(why) == 0 {
 		if r.Hold != nil && r.Hold.Gate == "" && r.Hold.Step == StepEvacuate {
@@ -28,15 +32,32 @@ func (c *Core) troubles(r *Recovery, obs *Observation) {
 	if n := len(why); n > most {
 		why = append(why[:most], fmt.Sprintf("and %d more", n-most))
 	}
-	if r.Hold == nil || r.Hold.Gate == "" {
+	gate := func(e Entry) bool {
+		return e.Kind == KindHold && e.Recovery == r.ID && e.Hold != nil && e.Hold.Gate != ""
+	}
+	if (r.Hold == nil || r.Hold.Gate == "") && !slices.ContainsFunc(c.ready.Commit, gate) {
 		c.hold(r, Hold{Step: StepEvacuate, Reason: strings.Join(why, "; ")})
 	}
 }
 
 // trouble says what is wrong with one evacuation. Its words must not change
 // from tick to tick: each change is an entry.
-func (c *Core) trouble(e *Evacuation, obs *Observation) string {
-	long := c.world.Now.Sub(e.Intent) > c.policy.Stuck
+func (c *Core) trouble(r *Recovery, e *Evacuation, obs *Observation) string {
+	for _, l := range e.Losses {
+		if err := c.state.gone(l); err != nil && e.State == EvacFailed {
+			return err.Error()
+		}
+	}
+	if e.State == EvacFollowing {
+		if why := c.astray(e, obs); why != "" {
+			return why
+		}
+	}
+	if e.State != EvacIntent && e.State != EvacFollowing && e.State != EvacFailed {
+		return ""
+	}
+	lasts := c.underWayFor(r, e)
+	long := lasts > c.policy.Stuck
 	switch {
 	case e.State == EvacIntent && long:
 		return "whether Nova took its request is not known, and something is still being done with it"
@@ -45,8 +66,10 @@ func (c *Core) trouble(e *Evacuation, obs *Observation) string {
 			return fmt.Sprintf("its migration row %d is %s for too long; Nova may still run it, so it is not repeated", m.ID, m.Status)
 		}
 		return "Nova took its request and shows no migration row for it"
-	case (e.State == EvacFailed || e.State == EvacIntent || e.State == EvacFollowing) && e.Attempt >= manyFailures:
-		return "it has failed several times and is tried again each minute" // the journal has the reasons
+	case e.State == EvacFollowing && e.Dest == "" && lasts > claimed:
+		return "Nova has given it no destination for a minute: do its conductor and scheduler work? It may still run it, so it is not repeated"
+	case e.Attempt >= manyFailures && e.Last != "":
+		return "it has failed several times and is tried again each minute; the last time: " + e.Last
 	}
 	return ""
 }

@@ -62,6 +62,7 @@ type Controller struct {
 	powers   *powers
 	cloud    *cloud
 	skews    *skews
+	transits *transits
 	channel  *peer.Channel
 	ledger   *ledger.Ledger
 	receiver *heartbeat.Receiver
@@ -111,6 +112,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	c.cloud.options.Transport = seams.Nova
 	c.search = newInvestigator(c)
 	c.skews = newSkews(c.clock.Now)
+	c.transits = newTransits(newStart(), c.boottime)
 	return c, nil
 }
 

@@ -88,7 +88,7 @@ func (v *investigator) suspects(ctx context.Context) {
 		v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
 		// BMCs are not flooded with readings when the fault is ours or the
 		// network's.
-		if power && (alone || cloud.ReadsPower(verdict.View.Domain)) && !v.c.observer.justRead(host, now) {
+		if power && (alone || cloud.ReadsPower(verdict.View.Domain)) && !v.c.observer.justRead(host, now) && !v.c.untouched(host) {
 			v.c.stop.wg.Go(func() { v.readPower(ctx, host) })
 		}
 	}
@@ -118,6 +118,15 @@ func (v *investigator) due(m map[nova.HostName]time.Time, host nova.HostName, no
 func (o *observer) justRead(host nova.HostName, now time.Time) bool {
 	v, ok := o.last()[host]
 	return ok && len(v.View.Power) > 0 && now.Sub(v.At)+v.View.Power[0].Age < time.Second
+}
+
+// untouched says that the host's mode is off: not even its BMC is read (rule 12).
+func (c *Controller) untouched(host nova.HostName) (yes bool) {
+	w := c.reach()
+	c.machine.Locked(func(s *evacuate.State) {
+		yes = s.EffectiveMode(host, w.Membership(host), c.policy.AggregateModes).Mode == evacuate.ModeOff
+	})
+	return yes
 }
 
 // probe asks the host from here, from the other controllers, and from ring
@@ -180,13 +189,14 @@ func (v *investigator) askController(ctx context.Context, id, address string, ho
 	defer cancel()
 	body, _ := json.Marshal(probeQuestion{Host: host})
 	var answer []detector.AgedProbe
+	asked := v.c.clock.Now()
 	if err := postJSON(ctx, v.c.channel.Client(id, address), "https://"+address+pathProbe, body, &answer); err != nil {
 		v.c.log.Debug("controller did not probe", "controller", id, "host", host, "reason", err)
 		return
 	}
 	now := v.c.clock.Now()
 	for _, p := range answer {
-		p.Probe.Began = now.Add(-p.Age)
+		p.Probe.Began = p.Answer.Began(asked, now.Add(-p.Age))
 		v.c.observer.probes([]detector.Probe{p.Probe})
 	}
 }
@@ -339,6 +349,9 @@ func (c *Controller) toRemember() []evacuate.Entry {
 			x, changed := remember(s.Hosts[name], name, sights, servers, now)
 			changed = c.observer.learn(s.Hosts[name], &x) || changed
 			changed = checked(s.Hosts[name], sights[name].Links, &x) || changed
+			if at, answers, due := c.observer.memory(s.Hosts[name], now); due {
+				x.Heard, x.Answers, changed = at, answers, true
+			}
 			if at := rings[name]; at != "" && s.Hosts[name] != nil && s.Hosts[name].Ring != at {
 				x.Ring, changed = at, true
 			}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,8 @@ type peerReport struct {
 	Keys *keysHeld `json:"keys,omitempty"`
 	// Machines are what agents told it and the ledger does not know yet.
 	Machines map[nova.HostName]fence.Identity `json:"machines,omitempty"`
+	// Stamp is the leader's own of its last answer: it bounds the time under way.
+	Stamp *stamp `json:"stamp,omitempty"`
 }
 
 type keysSeen struct {
@@ -109,16 +112,15 @@ func (o *observer) keysOf(id string, now time.Time) (keysHeld, bool) {
 	return k.keysHeld, ok && now.Sub(k.at) <= ringFresh
 }
 
-// merge takes another controller's report.
-func (o *observer) merge(r peerReport) {
-	now := o.now()
+// merge takes another controller's report, which was sent at the given time or later.
+func (o *observer) merge(r peerReport, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.table.Merge(r.Report, now)
+	o.table.Merge(r.Report, at)
 	o.terms[string(r.Controller)] = max(o.terms[string(r.Controller)], r.Term)
 	o.infos[string(r.Controller)] = r.Info
 	if r.Keys != nil {
-		o.keys[string(r.Controller)] = keysSeen{*r.Keys, now}
+		o.keys[string(r.Controller)] = keysSeen{*r.Keys, at}
 	}
 	for host, m := range r.Machines {
 		o.machines[host] = m.Clean()
@@ -142,7 +144,8 @@ func (o *observer) judgement(s *evacuate.State, voters int) map[nova.HostName]de
 		if r := s.Open(name); r != nil {
 			boot = "" // a returning host's new boot id is expected
 		}
-		v := o.table.View(name, detector.Facts{Voters: voters, Boot: boot, Maintenance: h.Maintenance, Known: enrolled + voters}, now)
+		v := o.table.View(name, detector.Facts{Voters: voters, Boot: boot, Maintenance: h.Maintenance, Known: enrolled + voters,
+			Memory: detector.Memory{Heard: h.Heard, Boot: h.Boot, Answers: h.Answers}}, now)
 		out[name] = detector.Judge(v, o.judge)
 	}
 	o.verdicts = out
@@ -202,4 +205,23 @@ func (o *observer) freshControllers() []string {
 		ids = append(ids, string(id))
 	}
 	return ids
+}
+
+// memoryEvery is how far the ledger's note of a host that is heard may lag behind.
+const memoryEvery = 10 * time.Minute
+
+// memory is what the ledger should know of a host that is heard now, in case that all
+// controllers go away. It is due when the note is old or the host answers more.
+func (o *observer) memory(h *evacuate.Host, now time.Time) (at time.Time, answers []string, due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if h == nil {
+		return at, nil, false
+	}
+	if at, _, _ = o.table.LastHeard(h.Name); at.IsZero() || now.Sub(at) > time.Duration(o.judge.Missed)*o.judge.Interval {
+		return at, nil, false
+	}
+	answers = o.table.Answered(h.Name, now)
+	more := slices.ContainsFunc(answers, func(a string) bool { return !slices.Contains(h.Answers, a) })
+	return now, answers, more || now.Round(0).Sub(h.Heard).Abs() > memoryEvery
 }

@@ -63,15 +63,36 @@ func (c *Controller) takeReport(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "a controller reports for itself only")
 		return
 	}
-	rep.Probes = slices.DeleteFunc(rep.Probes, func(p detector.AgedProbe) bool { return string(p.Observer) != id })
-	c.observer.merge(rep)
-	c.skews.tell(id, rep.Wall)
-	c.dumps.merge(rep.Controller, rep.Dumps, c.clock.Now())
-	reply(w, struct{}{})
+	answer := reportAnswer{Stamp: c.transits.give()}
+	took, known := c.transits.took(rep.Stamp)
+	if answer.Taken = known && took <= reportMost; answer.Taken {
+		// The oldest that it can be: what was heard long ago is not made new by the way.
+		at := c.clock.Now().Add(-took)
+		rep.Probes = slices.DeleteFunc(rep.Probes, func(p detector.AgedProbe) bool { return string(p.Observer) != id })
+		c.observer.merge(rep, at)
+		c.skews.tell(id, rep.Wall)
+		c.dumps.merge(rep.Controller, rep.Dumps, at)
+	} else if known {
+		c.log.Warn("a report was too long under way and is not believed", "from", id, "took", took)
+	}
+	reply(w, answer)
 }
 
-// report tells the leader what this controller sees.
+// reportAnswer says whether a report was believed: the first to a new leader never is.
+type reportAnswer struct {
+	Taken bool   `json:"taken"`
+	Stamp *stamp `json:"stamp,omitempty"`
+}
+
+// report tells the leader what this controller sees, once more if the leader could
+// not know how long the first was under way.
 func (c *Controller) report(ctx context.Context) {
+	if again := c.reportOnce(ctx); again {
+		c.reportOnce(ctx)
+	}
+}
+
+func (c *Controller) reportOnce(ctx context.Context) (again bool) {
 	ring := c.ringView()
 	now := c.clock.Now()
 	var rep detector.Report
@@ -81,22 +102,26 @@ func (c *Controller) report(ctx context.Context) {
 	})
 	id, address, self := c.ledger.Leader()
 	if self || id == "" {
-		return
+		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, reportMost)
 	defer cancel()
-	full := peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now)}
+	full := peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now), Stamp: c.transits.back(id)}
 	if held, ok := c.keyRing.held(); ok {
 		full.Keys = &held
 	}
 	c.machine.Locked(func(s *evacuate.State) { full.Machines = c.observer.news(s) })
 	body, err := json.Marshal(full)
 	if err != nil {
-		return
+		return false
 	}
-	if err := postJSON(ctx, c.channel.Client(id, address), "https://"+address+pathReport, body, nil); err != nil {
+	var answer reportAnswer
+	if err := postJSON(ctx, c.channel.Client(id, address), "https://"+address+pathReport, body, &answer); err != nil {
 		c.log.Debug("report not delivered", "leader", id, "reason", err)
+		return false
 	}
+	c.transits.keep(id, answer.Stamp)
+	return !answer.Taken && answer.Stamp != nil
 }
 
 // answerProbe probes a suspect for the leader.

@@ -31,7 +31,7 @@ func (v *investigator) preflight(ctx context.Context) {
 		if !lives(verdict) {
 			continue
 		}
-		if _, ok := v.c.powers.chains[string(host)]; !ok {
+		if _, ok := v.c.powers.chains[string(host)]; !ok || v.c.untouched(host) {
 			continue
 		}
 		select {

@@ -330,10 +330,7 @@ func (r *Receiver) results(d datagram, at time.Time) {
 		}
 		p := res.Probe
 		p.Observer, p.Host = detector.Observer(d.from), open.order.Host
-		// What was asked for cannot have begun before it was.
-		if p.Began = at.Add(-res.age); p.Began.Before(open.sent) {
-			p.Began = open.sent
-		}
+		p.Began = p.Answer.Began(open.sent, at.Add(-res.age))
 		probes = append(probes, p)
 	}
 	if len(probes) > 0 {

@@ -66,6 +66,9 @@ var reasons = []struct {
 	set  func(s *stage, a *evacuate.Action)
 	says string
 }{
+	{"its commit took as long as the step may last", func(_ *stage, a *evacuate.Action) {
+		a.Decided = time.Now().Add(-a.Deadline)
+	}, "deadline"},
 	{"not the leader", func(s *stage, _ *evacuate.Action) { s.quorum.err = errors.New("no quorum") }, "no quorum"},
 	{"a quorum that does not answer", func(s *stage, _ *evacuate.Action) {
 		s.quorum.during = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }

@@ -44,7 +44,7 @@ var errDeposed = errors.New("this controller may not act any more")
 // Do carries out one action and tells how it ended. It never panics on a
 // cancelled context; the outcome then says what is known.
 func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
-	dl := r.Clock.Deadline(a.Deadline)
+	dl := r.Clock.Deadline(a.Deadline - spent(a.Decided, r.Clock.Now()))
 	o := evacuate.Outcome{Action: a}
 	var err error
 	switch a.Step {
@@ -84,6 +84,15 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		r.Log.Warn("step failed", "host", a.Host, "recovery", a.Recovery, "step", a.Step, "attempt", a.Attempt, "reason", o.Detail, "request_id", o.RequestID)
 	}
 	return o
+}
+
+// spent is what the commit took of a step's time, by the clock that counts more of
+// it: MONOTONIC stands still in a suspended machine, REALTIME may be set back.
+func spent(decided, now time.Time) time.Duration {
+	if decided.IsZero() {
+		return 0
+	}
+	return max(now.Sub(decided), now.Round(0).Sub(decided.Round(0)), 0)
 }
 
 func cause(err error) string {
