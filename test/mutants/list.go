@@ -71,7 +71,7 @@ func verdicts() []Mutant {
 		m("a heartbeat at a minority is no veto", "5 (a), 7", "judge.go", "\tcase len(j.hearing) > 0:\n", "\tcase len(j.hearing) >= j.majority():\n"),
 		m("silence counts without a majority of controllers", "7", "judge.go", "\tcase j.fresh < j.majority():\n", "\tcase j.fresh < 1:\n"),
 		m("the lost witness is forgotten", "7", "judge.go", "\tcase j.witness != \"\":\n", "\tcase false:\n"),
-		m("silence counts without an answer before", "5", "judge.go", "case !countable && len(j.v.Probes) > 0:", "case false:"),
+		m("silence counts without an answer before", "5", "judge.go", "case !countable && len(j.v.Probes) > 0:", "case !countable && false:"),
 		m("controllers need not have probed", "4", "judge.go", "case len(silentTo) < j.majority():", "case false:"),
 		m("a network that answered is not asked again", "5", "judge.go", "if n := j.unasked(); n != \"\" {", "if n := j.unasked(); false {"),
 		m("no votes are needed", "4", "judge.go", "if len(votes) < j.p.Observers || domains < j.p.Domains {", "if false {"),

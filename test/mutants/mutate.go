@@ -9,7 +9,7 @@ import (
 
 // apply gives the source of m's file with the rule switched off.
 func (m Mutant) apply() (string, error) {
-	text, err := os.ReadFile(filepath.Join("../..", m.File))
+	text, err := os.ReadFile(filepath.Join(root, m.File))
 	if err != nil {
 		return "", fmt.Errorf("mutant %q: %w", m.Name, err)
 	}
