@@ -16,7 +16,7 @@ SEEDS   ?= 150
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo sim mutants contract lab bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab bench fuzz nightly packages clean
 
 all: build test
 
@@ -49,7 +49,7 @@ demo: # a small cloud in this process: a host dies and is recovered
 	$(BUILD) -o bin/lifeboat ./cmd/lifeboat
 	bin/lifeboat demo
 
-sim: # every scenario, and random schedules; without the race detector, which `test` has
+sim: # every scenario but the crowds, and random schedules; without the race detector, which `test` has
 	LIFEBOAT_SIM_ALL=1 LIFEBOAT_SIM_SEEDS=$(SEEDS) $(GOTEST) -count=1 -timeout 30m ./test/sim
 
 mutants: # each safety rule switched off in turn: some test must notice (an hour)
@@ -71,7 +71,12 @@ fuzz: # each fuzz test for FUZZ, one after the other
 		done; \
 	done
 
-nightly: test lint rules units fuzz contract # all of it, the whole lab last: hours
+crowds: # scenarios of 200, 500 and 1000 hosts, one after the other: each process its own
+	@set -e; for file in $$(grep -lE 'hosts: (200|500|1000)\b' test/sim/scenarios/*.yaml); do name=$$(basename $$file .yaml); \
+		LIFEBOAT_NIGHTLY=1 $(GOTEST) -count=1 -timeout 60m -v ./test/sim -run "^TestScenarios$$/^$$name$$"; \
+	done
+
+nightly: test lint rules units sim crowds fuzz contract # all of it, the whole lab last: hours
 	LIFEBOAT_NIGHTLY=1 $(GOTEST) -tags lab -count=1 -timeout 6h ./test/lab/...
 
 packages: build # .deb and .rpm of deploy/package, into bin/
