@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,4 +144,27 @@ func (m Mutant) overlay(dir string) (string, error) {
 	}
 	path := filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, b, 0o600)
+}
+
+func join(pkg, test string) string { return "`" + strings.TrimPrefix(pkg, "./") + "` " + test }
+
+// writeTable keeps the text above the table, and drops rows of mutants that are no more.
+func writeTable(rows map[string]row) error {
+	path := filepath.Join(root, tableFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the table of mutants: %w", err)
+	}
+	text, _, _ := strings.Cut(string(b), tableHead)
+	var lines []string
+	listed := map[string]bool{}
+	for _, m := range List() {
+		listed[m.Name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		if listed[name] {
+			lines = append(lines, fmt.Sprintf("| %s | %s | %s |\n", name, rows[name].rule, rows[name].by))
+		}
+	}
+	return os.WriteFile(path, []byte(text+tableHead+strings.Join(lines, "")), 0o600)
 }

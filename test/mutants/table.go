@@ -2,10 +2,8 @@ package mutants
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -21,9 +19,8 @@ const notAsked = "not asked yet"
 // row is who notices one mutant, as `package` Test/case.
 type row struct{ rule, by string }
 
-func join(pkg, test string) string { return "`" + strings.TrimPrefix(pkg, "./") + "` " + test }
 
-// split takes apart what join made; ok is false if no test is named.
+// split takes a row's test apart into package and name; ok is false if no test is named.
 func split(by string) (pkg, test string, ok bool) {
 	pkg, test, ok = strings.Cut(strings.TrimPrefix(by, "`"), "` ")
 	return "./" + pkg, test, ok && strings.HasPrefix(test, "Test")
@@ -52,25 +49,4 @@ func readTable() (map[string]row, error) {
 		rows[name] = row{cells[1], strings.TrimSpace(cells[2])}
 	}
 	return rows, nil
-}
-
-// writeTable keeps the text above the table, and drops rows of mutants that are no more.
-func writeTable(rows map[string]row) error {
-	path := filepath.Join(root, tableFile)
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the table of mutants: %w", err)
-	}
-	text, _, _ := strings.Cut(string(b), tableHead)
-	var lines []string
-	listed := map[string]bool{}
-	for _, m := range List() {
-		listed[m.Name] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(rows)) {
-		if listed[name] {
-			lines = append(lines, fmt.Sprintf("| %s | %s | %s |\n", name, rows[name].rule, rows[name].by))
-		}
-	}
-	return os.WriteFile(path, []byte(text+tableHead+strings.Join(lines, "")), 0o600)
 }
