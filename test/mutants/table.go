@@ -19,7 +19,6 @@ const notAsked = "not asked yet"
 // row is who notices one mutant, as `package` Test/case.
 type row struct{ rule, by string }
 
-
 // split takes a row's test apart into package and name; ok is false if no test is named.
 func split(by string) (pkg, test string, ok bool) {
 	pkg, test, ok = strings.Cut(strings.TrimPrefix(by, "`"), "` ")
