@@ -57,6 +57,14 @@ func hit(t *testing.T, point string) {
 	Lab(t, "lifeboat", "up")
 }
 
+// died waits for that, and starts the controller again: a host is not enabled before
+// whoever commanded its power has acknowledged a later term.
+func died(t *testing.T, point string) {
+	t.Helper()
+	Wait(t, "the leader to come to "+point, 90*time.Second, CrashHit)
+	hit(t, point)
+}
+
 func recovered(t *testing.T, host string) {
 	t.Helper()
 	Wait(t, "the recovery's end", 60*time.Second, func() bool { return Hosts()[host].Status == "recovered" })
@@ -69,8 +77,11 @@ func crashedBack(t *testing.T, host, point string) {
 	dies(t, host, 2, func() { Fault(t, "power-cut", host) })
 	recovered(t, host)
 	Crash(t, point)
+	if out, err := CLI("return", host); err != nil {
+		t.Fatalf("return: %v: %s", err, out)
+	}
+	died(t, point)
 	Back(t, host)
-	hit(t, point)
 	AllHealthy(t)
 	if s := Services(t)[host]; s.Status != "enabled" || s.State != "up" {
 		t.Errorf("%s is back, and Nova says %+v", host, s)
@@ -97,8 +108,8 @@ func crashedUndo(t *testing.T, host, point string) {
 	})
 	Crash(t, point)
 	Heal(t, "hang", host)
+	died(t, point)
 	Wait(t, "the cancellation", 90*time.Second, func() bool { h, ok := Hosts()[host]; return ok && h.Recovery == "" })
-	hit(t, point)
 	Heal(t, "bmc-lies", host)
 	AllHealthy(t)
 	if s := Services(t)[host]; s.Status != "enabled" {

@@ -146,12 +146,18 @@ func Crash(t testing.TB, point string) {
 	_ = os.Remove(filepath.Join(Dir(), "crash.hit"))
 }
 
+// CrashHit tells whether a controller has died of Crash.
+func CrashHit() bool {
+	_, err := os.Stat(filepath.Join(Dir(), "crash.hit"))
+	return err == nil
+}
+
 // Crashed tells whether a controller has died of Crash, and clears it.
 func Crashed() bool {
-	_, err := os.Stat(filepath.Join(Dir(), "crash.hit"))
+	hit := CrashHit()
 	_ = os.Remove(filepath.Join(Dir(), "crash"))
 	_ = os.Remove(filepath.Join(Dir(), "crash.hit"))
-	return err == nil
+	return hit
 }
 
 // LogLine gives the time of the first line of any controller's log, after since, with
