@@ -105,8 +105,11 @@ func cleanUUID(s string) string {
 	return u
 }
 
+// uuidMarks are left out of a UUID; made once, for every tick reads one per host.
+var uuidMarks = strings.NewReplacer("-", "", "{", "", "}", "")
+
 func uuidBytes(s string) ([]byte, bool) {
-	s = strings.NewReplacer("-", "", "{", "", "}", "").Replace(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "urn:uuid:"))
+	s = uuidMarks.Replace(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "urn:uuid:"))
 	b, err := hex.DecodeString(s)
 	return b, err == nil && len(b) == 16
 }

@@ -12,10 +12,8 @@ func BenchmarkMassDeath(b *testing.B) {
 		var dead, now, wrong, killed int
 		for b.Loop() {
 			inBubble(b, func(t *testing.T) {
-				c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
+				c := settled(t, hosts)
 				defer c.close()
-				c.judge()
-				time.Sleep(30 * time.Second)
 				victims := c.nodes[voters : voters+3*hosts/10]
 				for _, n := range victims {
 					c.setSick(n, true)
@@ -48,10 +46,8 @@ func BenchmarkFlaps(b *testing.B) {
 		var verdicts, victims, events, doubts int
 		for b.Loop() {
 			inBubble(b, func(t *testing.T) {
-				c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
+				c := settled(t, hosts)
 				defer c.close()
-				c.judge()
-				time.Sleep(30 * time.Second)
 				c.flaps()
 				v, r, e := c.mistakes()
 				verdicts, victims, events, doubts = verdicts+v, victims+r, events+e, doubts+c.doubts
@@ -64,6 +60,14 @@ func BenchmarkFlaps(b *testing.B) {
 		b.ReportMetric(float64(doubts)/n, "suspect-rounds")
 		b.ReportMetric(0, "ns/op")
 	})
+}
+
+// settled is a judged cloud that has been well for half a minute.
+func settled(t *testing.T, hosts int) *cloud {
+	c := newCloud(t, hosts, parts{gossip: true, heartbeat: true})
+	c.judge()
+	time.Sleep(30 * time.Second)
+	return c
 }
 
 // flaps cuts one host off after the other, for different times.

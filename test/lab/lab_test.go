@@ -3,15 +3,28 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 )
 
+// TestMain ends what the last test has left for the next.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if running {
+		if out, err := Try(time.Minute, "lifeboat", "down"); err != nil {
+			fmt.Fprintf(os.Stderr, "lab lifeboat down: %v\n%s", err, out)
+		}
+	}
+	os.Exit(code)
+}
+
 // TestLabItself: that the lab breaks what it says it breaks, and sees what it says it
 // sees. Nothing of Lifeboat runs.
 func TestLabItself(t *testing.T) {
+	Stop(t)
 	Up(t)
 	for _, host := range []string{"cmp01", "cmp02"} { // IPMI, Redfish
 		t.Run("power "+host, func(t *testing.T) {

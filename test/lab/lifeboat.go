@@ -15,12 +15,38 @@ import (
 func Lifeboat(t testing.TB) {
 	t.Helper()
 	Up(t)
-	Lab(t, "lifeboat", "down")
+	Start(t)
+}
+
+// running says that the Lifeboat of an earlier test goes on.
+var running bool
+
+// Start has Lifeboat up in the lab as it is: what was just built, or that of the test
+// before. Its ledger goes on in either case.
+func Start(t testing.TB) {
+	t.Helper()
 	Crashed() // a point that an earlier test never came to
-	Lab(t, "lifeboat", "build")
-	Lab(t, "lifeboat", "up")
-	t.Cleanup(func() { Lab(t, "lifeboat", "down") })
+	if !running {
+		Lab(t, "lifeboat", "down")
+		Lab(t, "lifeboat", "build")
+		Lab(t, "lifeboat", "up")
+		running = true
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			Stop(t)
+		}
+	})
 	AllHealthy(t)
+}
+
+// Stop ends Lifeboat; the next Start begins with new processes.
+func Stop(t testing.TB) {
+	t.Helper()
+	if running {
+		Lab(t, "lifeboat", "down")
+		running = false
+	}
 }
 
 // HostStatus is what `lifeboat hosts -o json` says of a host.

@@ -13,7 +13,7 @@ packages() {
   # no daemon of these packages shall start on its own
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; made=1; }
   apt-get update -qq
-  apt-get install -y -qq --no-install-recommends nova-api nova-conductor nova-scheduler nova-compute keystone \
+  apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-unsafe-io nova-api nova-conductor nova-scheduler nova-compute keystone \
     placement-api glance-api neutron-server rabbitmq-server mariadb-server uwsgi-core uwsgi-plugin-python3 \
     python3-pymysql python3-keystoneclient openipmi ipmitool nftables iproute2 iputils-ping procps python3-venv curl openssl
   [ -z "$made" ] || rm -f $policy
