@@ -19,6 +19,7 @@ import (
 // itself meanwhile. The chain must end in a proof all the same, with its second
 // off, and never before the machine is dead.
 func TestFenceSlowIPMI(t *testing.T) {
+	t.Parallel()
 	sim := need(t, "ipmi_sim", "Debian: openipmi")
 	need(t, "ipmitool", "Debian: ipmitool")
 	b := newBox(t, "udp")

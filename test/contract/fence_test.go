@@ -100,8 +100,12 @@ func freePort(t *testing.T, network string) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// write holds off what forks meanwhile: a child with this file still open for
+// writing would keep anybody from executing it (ETXTBSY).
 func (b *box) write(t *testing.T, name, content string, mode os.FileMode) {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(content), mode); err != nil {
 		t.Fatal(err)
 	}
@@ -258,6 +262,7 @@ set_working_mc 0x20
 }
 
 func TestFenceIPMI(t *testing.T) {
+	t.Parallel()
 	b := ipmiBox(t)
 	method := func(user, password, privilege string) fence.Method {
 		m, err := ipmi.New(ipmi.Options{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port)), Username: user,
@@ -313,6 +318,7 @@ func redfishBox(t *testing.T) (b *box, cert []byte, pin string) {
 }
 
 func TestFenceRedfish(t *testing.T) {
+	t.Parallel()
 	b, cert, pin := redfishBox(t)
 	const uuid = systemUUID
 	method := func(o redfish.Options) *redfish.Method {

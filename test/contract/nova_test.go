@@ -35,6 +35,7 @@ import (
 )
 
 func TestNova(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("LIFEBOAT_NOVA") != "1" {
 		t.Skip("no real Nova given (LIFEBOAT_NOVA=1)")
 	}
