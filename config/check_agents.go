@@ -133,11 +133,11 @@ func agentAddress(s string) (netip.AddrPort, error) {
 }
 
 // loadAgents reads the secrets of fence agents.
-func (b *BMC) loadAgents(at string, check func(path string, err error)) {
+func (b *BMC) loadAgents(at string, by *commands, check func(path string, err error)) {
 	load := func(at string, secrets map[string]Secret) {
 		for _, name := range slices.Sorted(maps.Keys(secrets)) {
 			s := secrets[name]
-			check(key(key(at, "secrets"), name), s.load())
+			check(key(key(at, "secrets"), name), s.load(by))
 			secrets[name] = s
 		}
 	}
@@ -146,7 +146,7 @@ func (b *BMC) loadAgents(at string, check func(path string, err error)) {
 		o, path := &b.Outlets[i], item(key(at, "outlets"), i)
 		load(path, o.Secrets)
 		if o.Password.Given() {
-			check(key(path, "password"), o.Password.load())
+			check(key(path, "password"), o.Password.load(by))
 		}
 	}
 }

@@ -182,18 +182,20 @@ func (inv *inventory) budgets(at string, chain []BMC) {
 
 func (inv *inventory) password(path string, s Secret) {
 	n := 0
-	for _, ref := range []string{s.File, s.Env, s.Credential} {
-		if ref != "" {
+	for _, given := range []bool{s.File != "", s.Env != "", s.Credential != "", len(s.Command) > 0} {
+		if given {
 			n++
 		}
 	}
 	switch {
 	case n == 0:
-		inv.d.fault(path, "missing: give {file: PATH}, {env: NAME} or {credential: NAME} here or under defaults.bmc")
+		inv.d.fault(path, "missing: give {file: PATH}, {env: NAME}, {credential: NAME} or {command: [PROGRAM, ARGUMENT ...]} here or under defaults.bmc")
 	case n > 1:
-		inv.d.fault(path, "give one of file, env and credential, not %d", n)
+		inv.d.fault(path, "give one of file, env, credential and command, not %d", n)
 	case strings.ContainsRune(s.Credential, '/'):
 		inv.d.fault(path, "credential %q: give the name in LoadCredential=NAME:PATH, not a path", s.Credential)
+	case len(s.Command) > 0:
+		inv.command(path, s)
 	}
 	inv.d.optionalFile(path, s.File)
 }

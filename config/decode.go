@@ -138,7 +138,7 @@ func (d *decoder) value(n ast.Node, into reflect.Value, path string) {
 	case *Secret:
 		if _, ok := n.(ast.MapNode); !ok {
 			// The value is not repeated: it may be the secret.
-			d.fault(path, "a secret does not stand in this file: write {file: PATH}, {env: NAME} or {credential: NAME}")
+			d.fault(path, "a secret does not stand in this file: write {file: PATH}, {env: NAME}, {credential: NAME} or {command: [PROGRAM]}")
 			return
 		}
 	}

@@ -19,6 +19,8 @@ type Secret struct {
 	Env string `yaml:"env,omitempty"`
 	// Credential names a file that systemd's LoadCredential hands over.
 	Credential string `yaml:"credential,omitempty"`
+	// Command is a program, by its whole path, and its arguments: it prints the secret.
+	Command []string `yaml:"command,omitempty"`
 
 	value string
 }
@@ -32,7 +34,9 @@ func Plain(value string) Secret { return Secret{value: value} }
 func (s Secret) Reveal() string { return s.value }
 
 // Given says that the secret refers to something.
-func (s Secret) Given() bool { return s != Secret{} }
+func (s Secret) Given() bool {
+	return s.File != "" || s.Env != "" || s.Credential != "" || len(s.Command) > 0 || s.value != ""
+}
 
 // String says where the secret stands, never what it is.
 func (s Secret) String() string {
@@ -43,6 +47,8 @@ func (s Secret) String() string {
 		return "environment variable " + s.Env
 	case s.Credential != "":
 		return "credential " + s.Credential
+	case len(s.Command) > 0:
+		return "output of " + s.Command[0]
 	case s.value != "":
 		return redacted
 	}
@@ -59,7 +65,7 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 func (s Secret) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", s.String()), nil }
 
 // load reads the value. Its error says how to mend it.
-func (s *Secret) load() error {
+func (s *Secret) load(by *commands) error {
 	value := ""
 	switch {
 	case s.File != "":
@@ -84,6 +90,12 @@ func (s *Secret) load() error {
 			return fmt.Errorf("systemd hands over no credential %s: add LoadCredential=%s:PATH to the unit", s.Credential, s.Credential)
 		}
 		value = string(data)
+	case len(s.Command) > 0:
+		v, err := by.run(s.Command)
+		if err != nil {
+			return err
+		}
+		value = v
 	}
 	s.value = strings.TrimRight(value, "\r\n")
 	if s.value == "" {
@@ -139,7 +151,7 @@ func unreadable(path string, err error) error {
 // ReadSecretFile reads a secret from a file that must be its owner's alone.
 func ReadSecretFile(path string) (Secret, error) {
 	s := Secret{File: path}
-	err := s.load()
+	err := s.load(newCommands())
 	return s, err
 }
 
@@ -147,6 +159,8 @@ func ReadSecretFile(path string) (Secret, error) {
 // other files it names can be read. The error, if any, is a Faults.
 func (c *Controller) LoadSecrets() error {
 	var faults Faults
+	by := newCommands()
+	by.prepare(c.secrets())
 	check := func(path string, err error) {
 		if err != nil {
 			faults = append(faults, c.source.fault(path, "%v", err))
@@ -171,21 +185,21 @@ func (c *Controller) LoadSecrets() error {
 		file(key(at, "template_file"), n.TemplateFile, present)
 		file(key(at, "ca"), n.CA, present)
 		if n.Secret.Given() {
-			check(key(at, "secret"), n.Secret.load())
+			check(key(at, "secret"), n.Secret.load(by))
 		}
 		if n.URLFrom.Given() {
-			check(key(at, "url_from"), n.URLFrom.load())
+			check(key(at, "url_from"), n.URLFrom.load(by))
 		}
 	}
 	for i := range c.Hosts {
 		for j := range c.Hosts[i].BMC {
 			b, at := &c.Hosts[i].BMC[j], item(key(item("hosts", i), "bmc"), j)
 			file(key(at, "ca"), b.CA, present)
-			b.loadAgents(at, check)
+			b.loadAgents(at, by, check)
 			if !b.Password.Given() {
 				continue
 			}
-			if err := b.Password.load(); err != nil {
+			if err := b.Password.load(by); err != nil {
 				check(key(at, "password"), err)
 			} else if n := len(b.Password.value); b.Method == MethodIPMI && n > 20 {
 				check(key(at, "password"), fmt.Errorf("%d characters: IPMI 2.0 carries 20 at most, change it on the BMC", n))

@@ -146,3 +146,56 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretCommand: a program's output is a secret like the others; its failures say
+// nothing of what it printed, and it is called once however many hosts share it.
+func TestSecretCommand(t *testing.T) {
+	for _, test := range []struct {
+		name, script, value, want string
+		mode                      os.FileMode
+	}{
+		{"prints", "echo w0rd-of-$1", "w0rd-of-vault", "", 0o700},
+		{"no line break", "printf w0rd", "w0rd", "", 0o700},
+		{"empty", "true", "", "output of DIR/get is empty", 0o700},
+		{"fails", "echo w0rd-of-$1; echo w0rd-of-$1 >&2; exit 3", "", "DIR/get failed (exit status 3)", 0o700},
+		{"too much", "i=0; while [ $i -lt 600 ]; do echo w0rd-of-$1; i=$((i+1)); done", "", "more than 4096 bytes", 0o700},
+		{"others may change it", "echo w0rd", "", "may be changed by others than its owner (mode 0722): chmod go-w DIR/get", 0o722},
+		{"no program", "echo w0rd", "", "DIR/get is no program", 0o600},
+		{"reads nothing of ours", "cat; echo w0rd", "w0rd", "", 0o700},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path, dir := cloud(t)
+			get := filepath.Join(dir, "get")
+			write(t, get, "#!/bin/sh\necho call >>"+dir+"/calls\n"+test.script+"\n")
+			if err := os.Chmod(get, test.mode); err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(data)
+			for _, old := range []string{"{env: LIFEBOAT_TEST_BMC}", "{credential: bmc}"} {
+				text = strings.Replace(text, old, "{command: ["+get+", vault]}", 1)
+			}
+			write(t, path, text)
+			c, err := config.LoadController(path)
+			if test.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := c.Hosts[1].BMC[0].Password.Reveal(); got != test.value || c.Hosts[2].BMC[0].Password.Reveal() != got {
+					t.Errorf("%q", got)
+				}
+				if shown := fmt.Sprintf("%v %#v %s", c.Hosts, c.Hosts, c.Effective()); strings.Contains(shown, test.value) {
+					t.Errorf("shown in %s", shown)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(test.want, "DIR", dir)) || strings.Contains(err.Error(), "w0rd") {
+				t.Errorf("got %v\nwant %s", err, test.want)
+			}
+			if calls, _ := os.ReadFile(filepath.Join(dir, "calls")); test.mode == 0o700 && string(calls) != "call\n" {
+				t.Errorf("called %q", calls)
+			}
+		})
+	}
+}

@@ -62,6 +62,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		return s.applyPlan(e)
 	case KindShadow, KindShadowScore:
 		return s.applyShadow(e)
+	case KindHostDrilling:
+		return s.drilling(term, e)
 	case KindHostDrill:
 		return s.drills(e)
 	case KindHostQuarantine, KindHostRelease:
@@ -90,6 +92,7 @@ func (s *State) restored(e Entry) error {
 	s.Mode, s.ModeBy, s.ModeSays, s.ModeAt, s.ModeReason = ModeObserve, e.By, "", e.At, "the ledger was restored"
 	s.unask(e)
 	s.unwatch()
+	s.stopDrills("the ledger was restored")
 	for _, r := range s.Recoveries {
 		if r.Status == StatusClosed {
 			continue
@@ -115,6 +118,9 @@ func (s *State) dropTokens(now time.Time) {
 const keyOverlap = time.Hour
 
 func (s *State) applyHost(e Entry) error {
+	if err := s.disturbs(e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case KindHostEnrol:
 		t := s.Tokens[e.Word]

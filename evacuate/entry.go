@@ -33,6 +33,7 @@ const (
 	KindHostRemove      Kind = "host.remove"
 	KindHostMaintenance Kind = "host.maintenance"
 	KindHostSeen        Kind = "host.seen"
+	KindHostDrilling    Kind = "host.drilling"
 	KindHostDrill       Kind = "host.drill"
 	KindHostQuarantine  Kind = "host.quarantine"
 	KindHostRelease     Kind = "host.release"
@@ -95,6 +96,7 @@ type Entry struct {
 	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
 	Confirm     *Confirmation  `json:"confirm,omitempty"`
 	Drill       *Drill         `json:"drill,omitempty"`
+	Drilling    *Drilling      `json:"drilling,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -149,6 +151,7 @@ func (e Entry) missing() string {
 		KindHostQuarantine: {"quarantine", e.Quarantine != nil},
 		KindConfirmDead:    {"confirmation", e.Confirm != nil},
 		KindHostDrill:      {"drill", e.Drill != nil},
+		KindHostDrilling:   {"drill", e.Drilling != nil},
 		KindPlan:           {"plan", e.Plan != nil},
 		KindPlanApprove:    {"plans", len(e.PlanIDs) > 0},
 		KindPlanEnd:        {"plans", len(e.PlanIDs) > 0},

@@ -24,6 +24,8 @@ type Explanation struct {
 	Summary  string           `json:"summary"`
 	// Fencing is what is known of the host's fencing methods.
 	Fencing []LinkStanding `json:"fencing,omitempty"`
+	// Drilling is its drill under way, or how the last one ended.
+	Drilling *Drilling `json:"drilling,omitempty"`
 }
 
 // Explain sums up what is known of a host and why nothing more is done.
@@ -119,6 +121,12 @@ func (x Explanation) Text() string {
 			b.WriteString("\nFencing\n")
 		}
 		fmt.Fprintf(&b, "  %-22s %s\n", l.Method, l.line(x.At))
+		for _, f := range l.faults(x.At) {
+			fmt.Fprintf(&b, "  %-22s WRONG: %s\n", "", f)
+		}
+	}
+	if x.Drilling != nil {
+		fmt.Fprintf(&b, "  %-22s %s\n", "drill", x.Drilling)
 	}
 	if len(x.Answers) > 0 {
 		writeAnswers(&b, "Gates at "+string(x.Point), x.Answers)

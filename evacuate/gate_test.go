@@ -182,6 +182,14 @@ var holds = []spoilt{
 			f.Links = append(f.Links, FenceLink{Method: "ipmi", Check: FenceCheck{At: q.world.Now, Machine: machineOf("cmp2")}})
 		})
 	}, "ipmi: its BMC is that of cmp2"},
+	{GateFenceable, notMet, "read off while its agent was heard, by the second method alone", func(q *question) {
+		q.fencing(func(f *Fencing) {
+			f.Links = append(f.Links, FenceLink{Method: "pdu", Check: FenceCheck{At: q.world.Now, ReadOff: q.world.Now}})
+		})
+	}, "pdu: it read off while"},
+	{GateFenceable, notMet, "the only method has not read on for a day", func(q *question) {
+		q.check(func(c *FenceCheck) { c.Read, c.PoweredOn = q.world.Now, q.world.Now.Add(-25*time.Hour) })
+	}, "has not read on with a living agent within 24h"},
 	{GateFenceable, notMet, "nobody's machine", func(q *question) { q.check(func(c *FenceCheck) { c.Machine = machineOf("cmp9") }) }, "another machine's"},
 	{GateFenceable, notMet, "a controller's machine", func(q *question) { q.state.Controllers["ctl2"] = &Controller{ID: "ctl2", Machine: machineOf("cmp1")} }, "controller ctl2 runs on"},
 	{GateFenceable, notMet, "declared, and that controller leads", func(q *question) {

@@ -2,7 +2,6 @@ package evacuate
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +17,8 @@ type FenceLink struct {
 	Target string `json:"target,omitempty"`
 	// Own says that it acts through the host itself: it can hit no other machine.
 	Own bool `json:"own,omitempty"`
+	// Budget is how long it may take to a proof.
+	Budget time.Duration `json:"budget,omitempty"`
 	// Check is what this controller found last; the zero value is nothing.
 	Check FenceCheck `json:"check,omitzero"`
 }
@@ -29,26 +30,92 @@ type FenceCheck struct {
 	// At is when the BMC was asked which machine it switches, Machine what it said.
 	At      time.Time      `json:"at,omitzero"`
 	Machine fence.Identity `json:"machine,omitzero"`
+	// Read is when its power was last read, in the time Took; Power and Cause are
+	// what came of it. Zero: it was not, or by a former version.
+	Read  time.Time     `json:"read,omitzero"`
+	Power fence.Power   `json:"power,omitempty"`
+	Cause fence.Cause   `json:"cause,omitempty"`
+	Took  time.Duration `json:"took,omitempty"`
+	// PoweredOn and ReadOff are when it last read on, and off, while the host's agent
+	// lived.
+	PoweredOn time.Time `json:"powered_on,omitzero"`
+	ReadOff   time.Time `json:"read_off,omitzero"`
+	// Expires is when the trust in its certificate ends; zero: it has none.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Drill is a power-off and on of a host that its agent's silence confirmed: the
-// method switches this machine, whatever it says.
-type Drill struct {
-	Method string    `json:"method"`
-	Target string    `json:"target,omitempty"`
-	By     string    `json:"by"`
-	At     time.Time `json:"at"`
-	// BMC and Machine are what both said then: another word voids the drill.
-	BMC     fence.Identity `json:"bmc,omitzero"`
-	Machine fence.Identity `json:"machine,omitzero"`
-	// Boot is the one that ended, Next the one that the host came back with.
-	Boot string `json:"boot"`
-	Next string `json:"next"`
-	// Silent is from the command to the last heartbeat of Boot, Off to the second
-	// reading of off, On from power-on to the first heartbeat of Next.
-	Silent time.Duration `json:"silent"`
-	Off    time.Duration `json:"off"`
-	On     time.Duration `json:"on"`
+// With is what is known of a method by c and by o together.
+func (c FenceCheck) With(o FenceCheck) FenceCheck {
+	if o.At.After(c.At) {
+		c.At, c.Machine = o.At, o.Machine
+	}
+	if o.Read.After(c.Read) {
+		c.Read, c.Power, c.Cause, c.Took, c.Expires = o.Read, o.Power, o.Cause, o.Took, o.Expires
+	}
+	if o.PoweredOn.After(c.PoweredOn) {
+		c.PoweredOn = o.PoweredOn
+	}
+	if o.ReadOff.After(c.ReadOff) {
+		c.ReadOff = o.ReadOff
+	}
+	return c
+}
+
+// Lies says that it read off while the host's agent was heard, and not on since.
+func (c FenceCheck) Lies() bool { return c.ReadOff.After(c.PoweredOn) }
+
+// Past is c without what a clock that ran ahead has dated.
+func (c FenceCheck) Past(now time.Time) FenceCheck {
+	for _, at := range []*time.Time{&c.At, &c.Read, &c.PoweredOn, &c.ReadOff} {
+		if at.After(now.Add(ClockSlack)) {
+			*at = time.Time{}
+		}
+	}
+	return c
+}
+
+// News says that c is worth an entry beside what the ledger knows: another finding,
+// or the same after every.
+func (c FenceCheck) News(known FenceCheck, every time.Duration) bool {
+	old := func(a, b time.Time) bool { return a.Sub(b) > every }
+	paced := c.Took-known.Took > known.Took/2+time.Second || known.Took-c.Took > c.Took/2+time.Second
+	return c.Machine != known.Machine || old(c.At, known.At) || c.Power != known.Power || c.Cause != known.Cause || paced || old(c.Read, known.Read) ||
+		!c.Expires.Equal(known.Expires) || c.Lies() != known.Lies() || old(c.PoweredOn, known.PoweredOn) || old(c.ReadOff, known.ReadOff)
+}
+
+// certificateEnds is how long before a certificate's end people are told: a rotation of
+// many BMCs takes its time.
+const certificateEnds = 30 * 24 * time.Hour
+
+// faults are what ails a method that may still work on the day it is needed.
+func (l LinkStanding) faults(now time.Time) []string {
+	var out []string
+	c := l.Check
+	if c.Read.IsZero() {
+		return nil
+	}
+	if c.Power != fence.On && !c.Lies() {
+		out = append(out, fmt.Sprintf("it reads %s %s (%s ago)", c.Power, c.Cause, round(now.Sub(c.Read))))
+	}
+	if needs := fence.Needs(c.Took); c.Power == fence.On && l.Budget > 0 && needs > l.Budget {
+		out = append(out, fmt.Sprintf("it takes %s for an answer: a proof takes some %s, and its budget is %s: raise `budget`", round(c.Took), round(needs), l.Budget))
+	}
+	if left := c.Expires.Sub(now); !c.Expires.IsZero() && left < certificateEnds {
+		out = append(out, fmt.Sprintf("its certificate ends on %s, in %d days: it is not believed after that", c.Expires.UTC().Format(time.DateOnly), int(left/(24*time.Hour))))
+	}
+	return out
+}
+
+// Faults lists what ails the methods of a host's chain, by method; what shuts the gate
+// fenceable is not repeated.
+func Faults(standings []LinkStanding, now time.Time) []string {
+	var out []string
+	for _, l := range standings {
+		for _, f := range l.faults(now) {
+			out = append(out, l.Method+": "+f)
+		}
+	}
+	return out
 }
 
 // Register knows which machine each host and each controller says to run on.
@@ -78,10 +145,25 @@ func (l LinkStanding) line(now time.Time) string {
 	if !l.Usable {
 		word += ", not used"
 	}
+	text := fmt.Sprintf("%s %s: %s", l.Target, word, l.Why)
 	if l.Asked {
-		return fmt.Sprintf("%s %s: %s (read %s ago)", l.Target, word, l.Why, round(now.Sub(l.Check.At)))
+		text += fmt.Sprintf(" (read %s ago)", round(now.Sub(l.Check.At)))
 	}
-	return fmt.Sprintf("%s %s: %s", l.Target, word, l.Why)
+	c := l.Check
+	if !c.Read.IsZero() {
+		text += fmt.Sprintf("; power %s%s in %s, %s ago", c.Power, spaced(string(c.Cause)), c.Took.Round(10*time.Millisecond), round(now.Sub(c.Read)))
+	}
+	if !c.Expires.IsZero() {
+		text += fmt.Sprintf("; certificate until %s", c.Expires.UTC().Format(time.DateOnly))
+	}
+	return text
+}
+
+func spaced(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " " + s
 }
 
 // Standings judges each link of a host's chain by the newest check of its target.
@@ -96,8 +178,8 @@ func Standings(host nova.HostName, h *Host, f Fencing, reg *fence.Register) []Li
 func standing(host nova.HostName, h *Host, f Fencing, l FenceLink, reg *fence.Register) LinkStanding {
 	if h != nil {
 		for _, c := range h.Checks {
-			if c.Method == l.Method && c.Target == l.Target && c.At.After(l.Check.At) {
-				l.Check = c
+			if c.Method == l.Method && c.Target == l.Target {
+				l.Check = l.Check.With(c)
 			}
 		}
 	}
@@ -115,26 +197,16 @@ func standing(host nova.HostName, h *Host, f Fencing, l FenceLink, reg *fence.Re
 		x.Why = fmt.Sprintf("it switches the machine that controller %s runs on, and `hosts[].controller` does not say so", x.Controller)
 		return x
 	}
+	if l.Check.Lies() {
+		x.Why = "it read off while its host's agent was heard: it lies, or switches another machine; " + x.Why
+		return x
+	}
 	if d := h.drilled(l); x.Match == fence.Unreadable && d != nil {
 		x.Why, x.Usable = fmt.Sprintf("drilled by %s on %s; %s", d.By, d.At.UTC().Format(time.DateOnly), x.Why), true
 		return x
 	}
 	x.Usable = x.Match == fence.Same
 	return x
-}
-
-// drilled is the drill of a link that still speaks for it, nil if there is none.
-func (h *Host) drilled(l FenceLink) *Drill {
-	if h == nil {
-		return nil
-	}
-	for i := range h.Drills {
-		d := &h.Drills[i]
-		if d.Method == l.Method && d.Target == l.Target && d.BMC == l.Check.Machine && d.Machine == h.Machine {
-			return d
-		}
-	}
-	return nil
 }
 
 // askIdentity: a BMC of another machine would switch off a healthy host. One that
@@ -145,14 +217,17 @@ func (q question) askIdentity(f Fencing) (Standing, string) {
 		reg = q.state.Register()
 	}
 	var good, bad []string
-	for _, l := range Standings(q.host, q.state.Hosts[q.host], f, reg) {
+	standings := Standings(q.host, q.state.Hosts[q.host], f, reg)
+	for _, l := range standings {
 		line := l.Method + ": " + l.Why
-		age := q.world.Now.Sub(l.Check.At)
+		age, on := q.world.Now.Sub(l.Check.At), q.world.Now.Sub(l.Check.PoweredOn)
 		switch {
-		case l.Match == fence.Different || l.Controller != "" && !l.Usable:
+		case l.Match == fence.Different || l.Controller != "" && !l.Usable || l.Check.Lies():
 			return Held, line
 		case l.Usable && !l.Own && age > q.policy.Fenceable:
 			bad = append(bad, fmt.Sprintf("%s: which machine it switches was last read %s ago, %s is the limit", l.Method, round(age), q.policy.Fenceable))
+		case l.Usable && !l.Check.Read.IsZero() && on > q.policy.Fenceable:
+			bad = append(bad, fmt.Sprintf("%s: it has not read on with a living agent within %s", l.Method, q.policy.Fenceable))
 		case l.Usable:
 			good = append(good, line)
 		default:
@@ -167,6 +242,9 @@ func (q question) askIdentity(f Fencing) (Standing, string) {
 		return Held, strings.Join(bad, "; ")
 	case len(bad) > 0:
 		return Warns, strings.Join(good, ", then ") + "; left out: " + strings.Join(bad, "; ")
+	}
+	if ill := Faults(standings, q.world.Now); len(ill) > 0 {
+		return Warns, strings.Join(good, ", then ") + "; " + strings.Join(ill, "; ")
 	}
 	return Met, strings.Join(good, ", then ")
 }
@@ -203,22 +281,3 @@ func (q question) askQuorum(f Fencing) (Standing, string) {
 	}
 	return Met, ""
 }
-
-// drills takes a drill in, in place of what it was before.
-func (s *State) drills(e Entry) error {
-	h := s.Hosts[e.Host]
-	if h == nil {
-		return fmt.Errorf("no host %q", e.Host)
-	}
-	d := *e.Drill
-	h.Drills = slices.DeleteFunc(h.Drills, func(o Drill) bool { return o.Method == d.Method && o.Target == d.Target })
-	h.Drills = append(h.Drills, d)
-	if n := len(h.Drills); n > keepDrills {
-		h.Drills = slices.Delete(h.Drills, 0, n-keepDrills)
-	}
-	s.journal(e, "fence drill of %s by %s: off after %s, silent after %s, heard again %s after power-on", e.Host, d.Method, round(d.Off), round(d.Silent), round(d.On))
-	return nil
-}
-
-// keepDrills bounds what is remembered of a host.
-const keepDrills = 8

@@ -103,6 +103,8 @@ type Host struct {
 	Machine fence.Identity `json:"machine,omitzero"`
 	Checks  []FenceCheck   `json:"checks,omitempty"`
 	Drills  []Drill        `json:"drills,omitempty"`
+	// Drilling is the drill under way, or how the last one ended.
+	Drilling *Drilling `json:"drilling,omitempty"`
 	// Heard is when it was last noted as heard, some minutes behind; Answers are the
 	// probes that it answered then (detector.Memory).
 	Heard   time.Time `json:"heard,omitzero"`

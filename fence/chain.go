@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ type Link struct {
 	Method Method
 	// Budget bounds the link: off, and reading until proof. 0 is DefaultBudget.
 	Budget time.Duration
-	// Call bounds a single call. 0 is CallTimeout.
+	// Call bounds a single call. 0 is CallTimeout for a reading and CommandTimeout
+	// for a command.
 	Call time.Duration
 	// Accept refuses a machine that the BMC says it switches and that is not the
 	// host; nil accepts all. Only a Checker is asked.
@@ -36,8 +38,11 @@ func (l Link) off(checked bool) func(context.Context) error {
 // Limits of a link.
 const (
 	DefaultBudget = 20 * time.Second
-	// CallTimeout bounds a single call to a BMC.
+	// CallTimeout bounds a single reading of a BMC.
 	CallTimeout = 8 * time.Second
+	// CommandTimeout bounds a command: a look and the command itself are two answers
+	// of the BMC, and slow ones need 4 s for each.
+	CommandTimeout = 12 * time.Second
 	// Poll is the pause between readings; old BMCs freeze under bursts.
 	Poll = 500 * time.Millisecond
 	// Resend is how long a reading of on is suffered before off is commanded
@@ -70,6 +75,10 @@ func (c Chain) Within() time.Duration {
 	}
 	return sum
 }
+
+// Needs is how long a link takes to a proof where one reading takes read: a look and
+// off, two readings after it, and the time between them.
+func Needs(read time.Duration) time.Duration { return 4*read + MinSpacing }
 
 // Attempt is what one link did, for the ledger and for explain.
 type Attempt struct {
@@ -155,7 +164,7 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 			// Readings before a new command say nothing about it.
 			rec.Commanded, rec.Readings = commanded, nil
 		}
-		r := l.read(ctx)
+		r := l.Read(ctx)
 		if ctx.Err() != nil && r.Power == Unknown && a.Cause != CauseNone {
 			// Cut short by the budget, it says nothing of the BMC, and must not
 			// hide what the BMC said before.
@@ -262,21 +271,15 @@ func (a Attempt) end(c Chain, began time.Time, err error) Attempt {
 	return a
 }
 
-func (l Link) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if l.Call > 0 {
-		return context.WithTimeout(ctx, l.Call)
-	}
-	return context.WithTimeout(ctx, CallTimeout)
-}
-
 func (l Link) call(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := l.bounded(ctx)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.Call, CommandTimeout))
 	defer cancel()
 	return f(ctx)
 }
 
-func (l Link) read(ctx context.Context) Reading {
-	ctx, cancel := l.bounded(ctx)
+// Read reads the power once.
+func (l Link) Read(ctx context.Context) Reading {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.Call, CallTimeout))
 	defer cancel()
 	return l.Method.Power(ctx)
 }
@@ -286,7 +289,7 @@ func (l Link) read(ctx context.Context) Reading {
 func (c Chain) Read(ctx context.Context) Reading {
 	r := Reading{Power: Unknown, Cause: CauseUnreachable, Began: c.Clock.Now(), Raw: "no fencing method"}
 	for _, l := range c.Links {
-		if r = l.read(ctx); r.Power != Unknown {
+		if r = l.Read(ctx); r.Power != Unknown {
 			return r
 		}
 	}
@@ -332,7 +335,7 @@ func (c Chain) linkOn(ctx context.Context, l Link, last bool) error {
 		return err
 	}
 	for {
-		if r := l.read(ctx); r.Power == On {
+		if r := l.Read(ctx); r.Power == On {
 			return nil
 		}
 		if err := c.Clock.Sleep(ctx, Poll); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Identity is what a machine says it is in its SMBIOS tables (DMI), or what its
@@ -33,6 +34,13 @@ type Identifier interface {
 // error keeps the command back.
 type Checker interface {
 	OffIf(ctx context.Context, accept func(Identity) error) error
+}
+
+// Certified is a Method whose device shows a certificate.
+type Certified interface {
+	// Expires is when the device's last certificate, or one that vouches for it, ends;
+	// zero: none was seen, or nothing hangs on its end (a pinned one).
+	Expires() time.Time
 }
 
 // longest bounds a field: SMBIOS strings end at 64 bytes in practice.

@@ -59,9 +59,9 @@ func TestAnswerToOffIsLate(t *testing.T) {
 		most  time.Duration
 	}{
 		{"3 s", slow{takes: 3 * time.Second}, true, 5 * time.Second},
-		{"just over a call", slow{takes: fence.CallTimeout + time.Second}, true, 12 * time.Second},
-		{"a dozen seconds", slow{takes: 12 * time.Second}, true, 15 * time.Second},
-		{"no answer ever", slow{takes: 9 * time.Second, always: true}, false, 21 * time.Second},
+		{"just over a call", slow{takes: fence.CommandTimeout + time.Second}, true, 16 * time.Second},
+		{"a dozen seconds", slow{takes: 11 * time.Second}, true, 13 * time.Second},
+		{"no answer ever", slow{takes: 13 * time.Second, always: true}, false, 21 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

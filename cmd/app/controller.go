@@ -78,6 +78,9 @@ type Controller struct {
 	tenure  ledger.Tenure
 	since   time.Time
 	leading bool
+
+	// tended is since when this leader knows of a drill that another began.
+	tended map[nova.HostName]time.Time
 }
 
 // NewController makes a controller of a checked configuration.
@@ -234,6 +237,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(time.Second, c.search.witnesses)
 	c.stop.every(time.Second, c.search.preflight)
 	c.stop.every(time.Second, c.keep)
+	c.stop.every(time.Second, c.tendDrills)
 	c.stop.every(time.Second, c.mindClock)
 	c.stop.every(time.Second, c.turnKeys)
 	c.stop.every(3*time.Second, c.lookAtNova)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence"
@@ -109,7 +110,7 @@ func (o *observer) learn(h *evacuate.Host, x *evacuate.HostSeen) bool {
 
 // checked puts into x what preflight found of the links that there are, where it is
 // another thing than the ledger knows, or much newer.
-func checked(h *evacuate.Host, links []evacuate.FenceLink, x *evacuate.HostSeen) bool {
+func checked(h *evacuate.Host, links []evacuate.FenceLink, x *evacuate.HostSeen, now time.Time) bool {
 	if h == nil {
 		return false
 	}
@@ -121,9 +122,11 @@ func checked(h *evacuate.Host, links []evacuate.FenceLink, x *evacuate.HostSeen)
 	changed := false
 	for _, l := range links {
 		k, ok := known[l.Method+" "+l.Target]
-		if l.Check.At.After(k.At) {
-			changed = changed || !ok || k.Machine != l.Check.Machine || l.Check.At.Sub(k.At) > rememberOn
-			k, ok = l.Check, true
+		if !l.Check.At.IsZero() || !l.Check.Read.IsZero() {
+			both := k.Past(now).With(l.Check)
+			both.Method, both.Target = l.Method, l.Target
+			changed = changed || !ok || both.News(k, rememberOn)
+			k, ok = both, true
 		}
 		if ok {
 			all = append(all, k)

@@ -101,15 +101,21 @@ type powers struct {
 	on     map[string]time.Time             // last on with a living agent
 	off    map[string]time.Time             // last off with a living agent
 	last   map[string]fence.Reading         // last reading
-	auth   map[string]int                   // refusals of our credentials in a row
-	silent map[string]time.Time             // not to be read for evidence before
+	auth   map[linkOf]int                   // refusals of our credentials in a row
+	silent map[linkOf]time.Time             // not to be read for evidence before
 	checks map[string][]evacuate.FenceCheck // what each link said last
+}
+
+// linkOf names a link by its place in a host's chain: each has an account of its own.
+type linkOf struct {
+	host string
+	i    int
 }
 
 func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.BMC, func() time.Time) (fence.Method, error)) (*powers, error) {
 	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, links: map[string][]evacuate.FenceLink{}, runs: map[string]string{},
 		checks: map[string][]evacuate.FenceCheck{}, locks: map[string]turn{}, on: map[string]time.Time{}, off: map[string]time.Time{},
-		last: map[string]fence.Reading{}, auth: map[string]int{}, silent: map[string]time.Time{}}
+		last: map[string]fence.Reading{}, auth: map[linkOf]int{}, silent: map[linkOf]time.Time{}}
 	for _, h := range hosts {
 		c := fence.Chain{Clock: clk}
 		for _, b := range h.BMC {
@@ -118,7 +124,7 @@ func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.
 				return nil, fmt.Errorf("host %s: %s: %w", h.Name, b.Method, err)
 			}
 			c.Links = append(c.Links, fence.Link{Method: m, Budget: b.Budget, Call: callTimeout(b)})
-			p.links[h.Name] = append(p.links[h.Name], evacuate.FenceLink{Method: m.Name(), Target: b.Target()})
+			p.links[h.Name] = append(p.links[h.Name], evacuate.FenceLink{Method: m.Name(), Target: b.Target(), Budget: b.Budget})
 		}
 		p.chains[h.Name], p.locks[h.Name], p.runs[h.Name] = c, make(turn, 1), h.Controller
 		p.checks[h.Name] = make([]evacuate.FenceCheck, len(c.Links))
@@ -185,33 +191,49 @@ func (p *powers) Read(ctx context.Context, host string) fence.Reading {
 		return fence.Reading{Power: fence.Unknown, Cause: fence.CauseBusy, Raw: "its BMC is busy", Began: began, Ended: p.now()}
 	}
 	defer l.give()
-	return p.read(ctx, host)
+	return p.read(ctx, host, false)
 }
 
-// read is Read for who has the turn.
-func (p *powers) read(ctx context.Context, host string) fence.Reading {
+// read is Read for who has the turn: the links in order, until one tells the power.
+// Those that refuse us may be spared.
+func (p *powers) read(ctx context.Context, host string, spare bool) fence.Reading {
 	began := p.now()
-	c, err := p.chain(host, false)
-	var r fence.Reading
+	links, err := p.usable(host, false)
+	r := fence.Reading{Method: p.links[host][0].Method, Power: fence.Unknown, Cause: fence.CauseIdentity, Began: began, Ended: p.now()}
 	if err != nil {
-		r = fence.Reading{Method: p.links[host][0].Method, Power: fence.Unknown, Cause: fence.CauseIdentity, Raw: err.Error(), Began: began, Ended: p.now()}
-	} else {
-		r = c.Read(ctx)
+		r.Raw = err.Error()
+	}
+	for _, l := range links {
+		if spare && p.spared(linkOf{host, l.i}) {
+			continue
+		}
+		r = l.Read(ctx)
+		p.count(linkOf{host, l.i}, r.Cause)
+		if r.Power != fence.Unknown {
+			break
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last[host] = r
-	p.count(host, r.Cause)
 	return r
 }
 
-// count is under the lock.
-func (p *powers) count(host string, c fence.Cause) {
+func (p *powers) count(l linkOf, c fence.Cause) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if c != fence.CauseAuth {
-		p.auth[host] = 0
-	} else if p.auth[host]++; p.auth[host] >= 2 {
-		p.silent[host] = p.now().Add(authPause) // asking on would lock the account
+		p.auth[l] = 0
+	} else if p.auth[l]++; p.auth[l] >= 2 {
+		p.silent[l] = p.now().Add(authPause) // asking on would lock the account
 	}
+}
+
+// spared says that a link has lately refused us twice.
+func (p *powers) spared(l linkOf) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now().Before(p.silent[l])
 }
 
 // authPause is how long a BMC that twice refused our credentials is not asked
@@ -226,15 +248,16 @@ func (p *powers) Peek(ctx context.Context, host string) (fence.Reading, bool) {
 		return fence.Reading{}, false
 	}
 	defer l.give()
-	return p.read(ctx, host), true
+	return p.read(ctx, host, true), true
 }
 
-// takeIdle takes the turn of a BMC that is idle and does not refuse us.
+// takeIdle takes the turn of a host whose devices are idle, and do not all refuse us.
 func (p *powers) takeIdle(host string, l turn) bool {
-	p.mu.Lock()
-	spared := p.now().Before(p.silent[host])
-	p.mu.Unlock()
-	if spared || len(p.chains[host].Links) == 0 {
+	all := true
+	for i := range p.chains[host].Links {
+		all = all && p.spared(linkOf{host, i})
+	}
+	if all {
 		return false
 	}
 	select {
@@ -256,6 +279,15 @@ func (p *powers) sawOff(host string, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.off[host] = at
+}
+
+// linkOn and linkOff note the same of one link.
+func (p *powers) linkOn(host string, i int, at time.Time) {
+	p.checking(host, i, func(c *evacuate.FenceCheck) { c.PoweredOn = at })
+}
+
+func (p *powers) linkOff(host string, i int, at time.Time) {
+	p.checking(host, i, func(c *evacuate.FenceCheck) { c.ReadOff = at })
 }
 
 // sights is what the gates may know of fencing.

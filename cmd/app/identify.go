@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence"
@@ -14,26 +15,65 @@ import (
 // or by a drill, and what a BMC says as it is commanded is compared once more.
 func (p *powers) chain(host string, off bool) (fence.Chain, error) {
 	c := p.chains[host]
-	if p.vet == nil || len(c.Links) == 0 {
-		return c, nil
+	links, err := p.usable(host, off)
+	if err != nil {
+		return fence.Chain{}, err
+	}
+	c.Links = nil
+	for _, l := range links {
+		c.Links = append(c.Links, l.Link)
+	}
+	return c, nil
+}
+
+// placed is a link and its place in the chain.
+type placed struct {
+	fence.Link
+	i int
+}
+
+func (p *powers) usable(host string, off bool) ([]placed, error) {
+	var links []placed
+	for i, l := range p.chains[host].Links {
+		links = append(links, placed{l, i})
+	}
+	if p.vet == nil || len(links) == 0 {
+		return links, nil
 	}
 	standings, reg := p.vet(host)
-	var links []fence.Link
+	var good []placed
 	var out error
-	for i, l := range c.Links {
-		s := standings[i]
-		if wrong := s.Match == fence.Different || s.Controller != "" && !s.Usable; wrong || off && !s.Usable {
+	for _, l := range links {
+		s := standings[l.i]
+		if wrong(s) || off && !s.Usable {
 			out = errors.Join(out, fmt.Errorf("%s is not used: %s", s.Method, s.Why))
 			continue
 		}
 		l.Accept = p.accept(host, reg)
-		links = append(links, l)
+		good = append(good, l)
 	}
-	if len(links) == 0 {
-		return fence.Chain{}, fmt.Errorf("%w: host %s: %w", fence.ErrNoProof, host, out)
+	if len(good) == 0 {
+		return nil, fmt.Errorf("%w: host %s: %w", fence.ErrNoProof, host, out)
 	}
-	c.Links = links
-	return c, nil
+	return good, nil
+}
+
+// wrong says that a link switches another machine than the host.
+func wrong(s evacuate.LinkStanding) bool {
+	return s.Match == fence.Different || s.Controller != "" && !s.Usable
+}
+
+// through is one link of a host's chain, for a drill: it may not say whose machine it
+// switches, but not that it is another's.
+func (p *powers) through(host string, i int) fence.Chain {
+	c := p.chains[host]
+	l := c.Links[i]
+	if p.vet != nil {
+		_, reg := p.vet(host)
+		l.Accept = p.accept(host, reg)
+	}
+	c.Links = []fence.Link{l}
+	return c
 }
 
 // accept refuses what says that it is another machine. Silence is accepted: the
@@ -50,41 +90,95 @@ func (p *powers) accept(host string, reg *fence.Register) func(fence.Identity) e
 	}
 }
 
-// identify asks each link of a host which machine it switches, and says that all
-// answered. It does not wait for a busy BMC and spares one that refuses us.
-func (p *powers) identify(ctx context.Context, host string) bool {
-	l := p.locks[host]
-	if !p.takeIdle(host, l) {
-		return false
-	}
-	defer l.give()
-	all := true
-	for i, link := range p.chains[host].Links {
-		m, ok := link.Method.(fence.Identifier)
-		if !ok {
-			p.note(host, i, fence.Identity{}) // it can not say: that is an answer
+// examined is what one link answered.
+type examined struct {
+	i       int
+	reading fence.Reading
+	said    fence.Identity
+	asking  time.Duration
+	// err is why it does not say which machine it switches; silent: it was not asked.
+	err    error
+	silent bool
+}
+
+// survey asks each link of a host for its power and which machine it switches, and
+// says that all answered. It does not wait for busy devices, gives the turn back
+// between two links, and spares those that refuse us.
+func (p *powers) survey(ctx context.Context, host string) (out []examined, whole bool) {
+	whole = true
+	for i := range p.chains[host].Links {
+		l := p.locks[host]
+		if p.spared(linkOf{host, i}) || !p.takeIdle(host, l) {
+			whole = false
 			continue
 		}
-		ictx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
-		id, err := m.Identity(ictx)
-		cancel()
-		if e, refused := errors.AsType[*fence.Error](err); refused && e.Cause == fence.CauseAuth {
-			p.mu.Lock()
-			p.count(host, e.Cause)
-			p.mu.Unlock()
-		}
-		if err != nil {
-			all = false
-			continue
-		}
-		p.note(host, i, id.Clean())
+		x := p.examine(ctx, host, i)
+		l.give()
+		out = append(out, x)
+		whole = whole && x.err == nil && x.reading.Power != fence.Unknown
 	}
-	return all
+	return out, whole
+}
+
+// examine asks one link, for who has the turn. One that does not tell its power is not
+// asked more.
+func (p *powers) examine(ctx context.Context, host string, i int) examined {
+	link := p.chains[host].Links[i]
+	rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+	x := examined{i: i, reading: link.Read(rctx)}
+	cancel()
+	p.count(linkOf{host, i}, x.reading.Cause)
+	p.noteReading(host, i, x.reading)
+	switch x.reading.Cause {
+	case fence.CauseUnreachable, fence.CauseAuth:
+		x.silent = true
+		return x
+	}
+	m, ok := link.Method.(fence.Identifier)
+	if !ok {
+		p.note(host, i, fence.Identity{}) // it can not say: that is an answer
+		return x
+	}
+	ictx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
+	defer cancel()
+	began := p.now()
+	x.said, x.err = m.Identity(ictx)
+	x.asking = p.now().Sub(began)
+	if e, refused := errors.AsType[*fence.Error](x.err); refused && e.Cause == fence.CauseAuth {
+		p.count(linkOf{host, i}, e.Cause)
+	}
+	if x.err == nil {
+		x.said = x.said.Clean()
+		p.note(host, i, x.said)
+	}
+	return x
 }
 
 func (p *powers) note(host string, i int, id fence.Identity) {
+	p.checking(host, i, func(c *evacuate.FenceCheck) { c.At, c.Machine = p.now(), id })
+}
+
+func (p *powers) noteReading(host string, i int, r fence.Reading) {
+	var expires time.Time
+	if m, ok := p.chains[host].Links[i].Method.(fence.Certified); ok {
+		expires = m.Expires()
+	}
+	p.checking(host, i, func(c *evacuate.FenceCheck) {
+		c.Read, c.Power, c.Cause, c.Took, c.Expires = r.Ended, r.Power, r.Cause, r.Ended.Sub(r.Began), expires
+	})
+	if i > 0 && r.Power == fence.Unknown {
+		return // what the methods before it said is worth more
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.links[host][i]
-	p.checks[host][i] = evacuate.FenceCheck{Method: l.Method, Target: l.Target, At: p.now(), Machine: id}
+	p.last[host] = r
+}
+
+// checking changes what is known of a link.
+func (p *powers) checking(host string, i int, f func(*evacuate.FenceCheck)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, l := &p.checks[host][i], p.links[host][i]
+	c.Method, c.Target = l.Method, l.Target
+	f(c)
 }

@@ -40,6 +40,8 @@ const (
 	// preflightEvery and preflightRetry space the readings of each BMC.
 	preflightEvery = 10 * time.Minute
 	preflightRetry = 30 * time.Second
+	// preflightPart is the pause where some method of several did not answer.
+	preflightPart = time.Minute
 	// bmcReads is how many BMCs are read at once as evidence.
 	bmcReads = 10
 	// askPeers is how many ring peers probe a suspect.
@@ -348,7 +350,7 @@ func (c *Controller) toRemember() []evacuate.Entry {
 			name := nova.HostName(h.Name)
 			x, changed := remember(s.Hosts[name], name, sights, servers, now)
 			changed = c.observer.learn(s.Hosts[name], &x) || changed
-			changed = checked(s.Hosts[name], sights[name].Links, &x) || changed
+			changed = checked(s.Hosts[name], sights[name].Links, &x, now) || changed
 			if at, answers, due := c.observer.memory(s.Hosts[name], now); due {
 				x.Heard, x.Answers, changed = at, answers, true
 			}

@@ -34,7 +34,7 @@ func (c *Controller) openAPI() error {
 	if c.notifier, err = c.newNotifier(); err != nil {
 		return err
 	}
-	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, Registry: c.registry, Log: c.log, Now: c.clock.Now})
+	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, FenceTest: c.FenceTest, Drills: c.Drills, Registry: c.registry, Log: c.log, Now: c.clock.Now})
 	if err != nil {
 		return err
 	}
@@ -98,6 +98,7 @@ func (c *Controller) Explain(host nova.HostName) (evacuate.Explanation, bool) {
 	v.Host = host
 	x := evacuate.Explain(s, c.engine.Decisions()[host], v, c.clock.Now())
 	x.Fencing = evacuate.Standings(host, s.Hosts[host], c.powers.sights()[host], s.Register())
+	x.Drilling = s.Hosts[host].Drilling
 	return x, true
 }
 
@@ -127,6 +128,9 @@ func (c *Controller) Alerts() []api.Alert {
 		if !a.Open {
 			out = append(out, api.Alert{Name: api.AlertNotFenceable, Host: name, Text: a.Reason})
 		}
+		for _, f := range evacuate.Faults(a.Methods, c.clock.Now()) {
+			out = append(out, api.Alert{Name: api.AlertFencing, Host: name, Text: f})
+		}
 	}
 	for _, r := range s.Sorted() {
 		if r.Status != evacuate.StatusClosed && r.Hold != nil {
@@ -152,7 +156,7 @@ func (c *Controller) fenceable() map[nova.HostName]api.Fenceable {
 	out := map[nova.HostName]api.Fenceable{}
 	reg := s.Register()
 	for name, a := range evacuate.Fenceable(s, w, c.policy) {
-		out[name] = api.Fenceable{Open: a.Pass, Reason: a.Reason, Methods: evacuate.Standings(name, s.Hosts[name], w.Fencing[name], reg)}
+		out[name] = api.Fenceable{Open: a.Pass, Standing: a.Standing, Reason: a.Reason, Methods: evacuate.Standings(name, s.Hosts[name], w.Fencing[name], reg)}
 	}
 	return out
 }

@@ -47,8 +47,8 @@ func (v *investigator) preflight(ctx context.Context) {
 		v.c.stop.wg.Go(func() {
 			off := v.lookAhead(ctx, host, now)
 			<-v.flights
-			if off {
-				v.contradiction(ctx, host)
+			if len(off) > 0 {
+				v.contradiction(ctx, host, off)
 			}
 		})
 	}
@@ -58,39 +58,54 @@ func lives(v detector.Verdict) bool {
 	return v.State == detector.Healthy || v.State == detector.Degraded
 }
 
-// lookAhead asks one host's BMC, and says that it reads off.
-func (v *investigator) lookAhead(ctx context.Context, host nova.HostName, began time.Time) (off bool) {
-	known := v.c.powers.identify(ctx, string(host))
-	rctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
-	defer cancel()
-	r, ok := v.c.powers.Peek(rctx, string(host))
-	if !ok || r.Power != fence.On {
-		return ok && r.Power == fence.Off
-	}
-	// The host must have been heard since the reading began.
+// lookAhead asks each of one host's methods, and gives those that read off.
+func (v *investigator) lookAhead(ctx context.Context, host nova.HostName, began time.Time) (off []int) {
+	p := v.c.powers
+	found, whole := p.survey(ctx, string(host))
+	// The host must have been heard since the readings began.
 	if !lives(v.c.observer.last()[host]) {
-		return false
+		return nil
 	}
-	v.c.powers.sawOn(string(host), v.c.clock.Now())
+	standings, _ := v.c.vet(string(host))
+	on := false
+	for _, x := range found {
+		switch {
+		case wrong(standings[x.i]): // what it reads is another machine's
+		case x.reading.Power == fence.On:
+			p.linkOn(string(host), x.i, v.c.clock.Now())
+			on = true
+		case x.reading.Power == fence.Off:
+			off = append(off, x.i)
+		}
+	}
+	if len(off) > 0 || !on {
+		return off
+	}
+	p.sawOn(string(host), v.c.clock.Now())
 	next := preflightEvery - rand.N(preflightEvery/10) // spread over the round
-	if !known {
-		next = preflightRetry * 2
+	if !whole {
+		next = preflightPart
 	}
 	v.mu.Lock()
 	v.flight[host] = began.Add(next)
 	v.mu.Unlock()
-	return false
+	return nil
 }
 
-// contradiction follows a reading of off of a host that is heard. The host may
-// just have died: only if it is heard when all that came before the reading is
-// too old to count, the BMC lies or speaks of another machine.
-func (v *investigator) contradiction(ctx context.Context, host nova.HostName) {
+// contradiction follows readings of off of a host that is heard. The host may
+// just have died: only if it is heard when all that came before the readings is
+// too old to count, the methods lie or speak of another machine.
+func (v *investigator) contradiction(ctx context.Context, host nova.HostName, off []int) {
 	p := v.c.cfg.Policy
 	if v.c.clock.Sleep(ctx, time.Duration(p.Missed+2)*p.HeartbeatInterval) != nil {
 		return
 	}
-	if lives(v.c.observer.last()[host]) {
-		v.c.powers.sawOff(string(host), v.c.clock.Now())
+	if !lives(v.c.observer.last()[host]) {
+		return
 	}
+	now := v.c.clock.Now()
+	for _, i := range off {
+		v.c.powers.linkOff(string(host), i, now)
+	}
+	v.c.powers.sawOff(string(host), now)
 }

@@ -41,7 +41,10 @@ type site struct {
 const ctlAt = "10.1.0.1:7947"
 
 // onSite runs f with a controller that leads.
-func onSite(t *testing.T, f func(*site)) {
+func onSite(t *testing.T, f func(*site)) { onSiteWith(t, nil, f) }
+
+// onSiteWith gives some hosts more than one fencing method.
+func onSiteWith(t *testing.T, chains map[string][]*fakeBMC, f func(*site)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -49,8 +52,22 @@ func onSite(t *testing.T, f func(*site)) {
 		s.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true})
 		defer s.nova.Close()
 		cfg := s.configure()
+		made := map[string]int{}
+		for i, h := range cfg.Hosts {
+			for n := range chains[h.Name] {
+				if n > 0 {
+					cfg.Hosts[i].BMC = append(cfg.Hosts[i].BMC, config.BMC{Method: config.MethodPDU, Address: "plug"})
+				}
+			}
+		}
 		ctl, err := NewController(cfg, slog.New(slog.DiscardHandler), Seams{Network: s.net, Stores: ledger.Memory(), Nova: s.nova.Transport(), Prober: deaf{},
-			Method: func(host string, _ config.BMC, _ func() time.Time) (fence.Method, error) { return s.bmcs[host], nil }})
+			Method: func(host string, _ config.BMC, _ func() time.Time) (fence.Method, error) {
+				if c := chains[host]; c != nil {
+					made[host]++
+					return c[made[host]-1], nil
+				}
+				return s.bmcs[host], nil
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +149,13 @@ func (s *site) agentOf(i int) *config.Agent {
 	if err := os.WriteFile(filepath.Join(dir, "boot"), []byte(fmt.Sprintf("boot-%d\n", i)), 0o600); err != nil {
 		s.Fatal(err)
 	}
+	return s.agentAgain(i)
+}
+
+// agentAgain is the configuration of a host that has booted before.
+func (s *site) agentAgain(i int) *config.Agent {
+	s.Helper()
+	dir := s.path(fmt.Sprintf("cmp%d", i))
 	cfg, err := config.ParseAgent("agent.yaml", fmt.Appendf(nil, `host: cmp%[1]d
 data_dir: %[2]s
 ring: {bind: "10.1.1.%[1]d:7946"}
@@ -201,6 +225,9 @@ type fakeBMC struct {
 	cause fence.Cause
 	reads int
 	slow  time.Duration
+	// commands counts those of power, onPower is told of each.
+	commands int
+	onPower  func(on bool)
 }
 
 func (b *fakeBMC) Name() string { return "fake" }
@@ -215,8 +242,19 @@ func (b *fakeBMC) Power(context.Context) fence.Reading {
 	return r
 }
 
-func (b *fakeBMC) Off(context.Context) error { b.set(fence.Off, ""); return nil }
-func (b *fakeBMC) On(context.Context) error  { b.set(fence.On, ""); return nil }
+func (b *fakeBMC) Off(context.Context) error { b.command(fence.Off); return nil }
+func (b *fakeBMC) On(context.Context) error  { b.command(fence.On); return nil }
+
+func (b *fakeBMC) command(p fence.Power) {
+	b.set(p, "")
+	b.mu.Lock()
+	b.commands++
+	f := b.onPower
+	b.mu.Unlock()
+	if f != nil {
+		f(p == fence.On)
+	}
+}
 
 func (b *fakeBMC) set(p fence.Power, c fence.Cause) {
 	b.mu.Lock()

@@ -34,6 +34,8 @@ type Hooks struct {
 	Sim func(ctx context.Context, file string, seed uint64, logs string, out io.Writer) error
 	// CheckAgents holds a controller's file against the fence agents of this machine.
 	CheckAgents func(cfg *config.Controller) error
+	// Draft lists the hosts that Nova knows and a controller's file does not, or all.
+	Draft func(ctx context.Context, cfg *config.Controller, all bool) (hosts []config.Host, notes []string, err error)
 	// CheckOnline checks a controller's file against Nova and the BMCs.
 	CheckOnline func(ctx context.Context, cfg *config.Controller, out io.Writer) error
 }
@@ -67,12 +69,12 @@ func Root(h Hooks) *cobra.Command {
 	f.StringVar(&s.ca, "ca", os.Getenv("LIFEBOAT_CA"), "CA of the API's certificate (env LIFEBOAT_CA)")
 	f.StringVarP(&s.output, "output", "o", "table", "table or json")
 	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
-		s.mode(), s.plan(), s.plans(), s.approve(), s.reject(), s.shadow(), s.cancel(), s.confirmDead(),
+		s.mode(), s.plan(), s.plans(), s.approve(), s.reject(), s.shadow(), s.cancel(), s.confirmDead(), s.fenceCmd(),
 		s.halt("unfreeze", "go on after a freeze", api.VerbFreeze, false),
 		s.halt("drain", "open nothing new; what is open is finished", api.VerbDrain, true),
 		s.halt("undrain", "let recoveries open again", api.VerbDrain, false),
 		s.maintenance(), s.freeze(), s.arm(), s.returnCmd(), s.release(), s.token(), s.enroll(), s.removeHost(), s.controllerCmd(), s.controllersCmd(), s.ledgerCmd(),
-		s.caCmd(), s.ringKey(), s.ringCmd(), s.configCmd(), s.demo(), s.sim(), s.version())
+		s.caCmd(), s.ringKey(), s.ringCmd(), s.configCmd(), s.inventory(), s.demo(), s.sim(), s.version())
 	return root
 }
 

@@ -20,7 +20,7 @@ func main() {
 		Version:     app.Version,
 		Now:         clock.System().Now,
 		Enrol:       app.Enrol,
-		CheckAgents: app.CheckAgents, CheckOnline: app.CheckOnline,
+		CheckAgents: app.CheckAgents, CheckOnline: app.CheckOnline, Draft: app.Draft,
 		Sim: demo.Sim,
 		Demo: func(ctx context.Context, out io.Writer, keep bool) error {
 			return demo.Run(ctx, demo.Options{Out: out, Keep: keep})

@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -76,6 +77,7 @@ type Command struct {
 	Address   string        `json:"address,omitempty"`
 	Flag      bool          `json:"flag,omitempty"`
 	Reason    string        `json:"reason,omitempty"`
+	Typed     string        `json:"typed,omitempty"`
 	// By is the client's word for its user. It is recorded as a remark only: who
 	// did it is the token's name, which the API puts here and the remark in Says.
 	By       string        `json:"by,omitempty"`
@@ -95,11 +97,15 @@ const (
 	VerbPlanAgain = "plan-again" // ask anew about a host whose plan was rejected
 	// VerbEnd forgets a recovery (word); with flag and its host's name whatever
 	// may be on its way.
-	VerbEnd              = "recovery-end"
-	VerbCancel           = "cancel"
-	VerbShadowScore      = "shadow-score" // score: right, wrong or unknown
-	VerbDrain            = "drain"
-	VerbConfirmDead      = "confirm-dead"
+	VerbEnd         = "recovery-end"
+	VerbCancel      = "cancel"
+	VerbShadowScore = "shadow-score" // score: right, wrong or unknown
+	VerbDrain       = "drain"
+	VerbConfirmDead = "confirm-dead"
+	// VerbDrill powers a host off and on through a method (word: its name or place;
+	// none: the one that needs it), with flag and its name typed; without flag it says
+	// what would be done.
+	VerbDrill            = "fence-drill"
 	VerbFreeze           = "freeze"
 	VerbMaintenance      = "maintenance"
 	VerbReturn           = "return"
@@ -142,6 +148,10 @@ type Options struct {
 	Tokens  map[string]Principal // by token
 	// Plan says what would be done for a host if it were dead now; nil: not served.
 	Plan func(host nova.HostName) (*evacuate.Proposal, bool)
+	// FenceTest asks each fencing method of a host now, Drills what came of its drills;
+	// nil: not served.
+	FenceTest func(ctx context.Context, host nova.HostName) (*evacuate.FenceTest, error)
+	Drills    func(host nova.HostName) (*evacuate.Drills, bool)
 	// Ring tells of the ring's key and its rotation; nil: not served.
 	Ring func() RingStatus
 	// MetricsNeedToken asks for the role read at /metrics; otherwise it is open.
@@ -175,27 +185,30 @@ type route struct {
 	// answer is of the type that is answered; one with a Text is given to people
 	// who ask for text/plain, too.
 	answer any
+	role   Role // read if empty
 }
 
 // reads are the paths that take GET and the role read.
 func (s *server) reads() []route {
 	return []route{
-		{"/v1/status", "The cloud at a glance.", s.status, Status{}},
-		{"/v1/controllers", "Every controller: does it vote, does it lead.", s.controllers, []Controller{}},
-		{"/v1/hosts", "Every host with its verdict.", s.hosts, []Host{}},
-		{"/v1/hosts/{host}", "One host with its evidence.", s.host, Host{}},
-		{"/v1/hosts/{host}/explain", "Evidence, gates and answers: why is something done or not.", s.explain, evacuate.Explanation{}},
-		{"/v1/hosts/{host}/plan", "What would happen if the host were dead now.", s.whatIf, &evacuate.Proposal{}},
-		{"/v1/recoveries", "All recoveries, the newest last.", s.recoveries, []*evacuate.Recovery{}},
-		{"/v1/recoveries/{id}", "One recovery with its timeline.", s.recovery, &evacuate.Recovery{}},
-		{"/v1/plans", "Plans that wait for an answer, and those that had one.", s.plans, []*evacuate.Proposal{}},
-		{"/v1/plans/{id}", "One plan.", s.plan, &evacuate.Proposal{}},
-		{"/v1/shadow", "What would have been done in the mode shadow, with scores.", s.shadow, Shadow{}},
-		{"/v1/journal", "What was done to the whole: modes, freezes, plans.", s.journal, []evacuate.Event{}},
-		{"/v1/modes", "Every mode that is set, and what halts all work.", s.modes, Modes{}},
-		{"/v1/ring", "The ring's key and its rotation; it never holds a key.", s.ring, RingStatus{}},
-		{"/v1/alerts", "What an operator should see to.", s.alerts, []Alert{}},
-		{"/v1/events", "Server-sent events, the past first; each one's data is a happening.", s.events, Happening{}},
+		{"/v1/status", "The cloud at a glance.", s.status, Status{}, ""},
+		{"/v1/controllers", "Every controller: does it vote, does it lead.", s.controllers, []Controller{}, ""},
+		{"/v1/hosts", "Every host with its verdict.", s.hosts, []Host{}, ""},
+		{"/v1/hosts/{host}", "One host with its evidence.", s.host, Host{}, ""},
+		{"/v1/hosts/{host}/explain", "Evidence, gates and answers: why is something done or not.", s.explain, evacuate.Explanation{}, ""},
+		{"/v1/hosts/{host}/plan", "What would happen if the host were dead now.", s.whatIf, &evacuate.Proposal{}, ""},
+		{"/v1/hosts/{host}/fence-test", "Each fencing method of the host, asked now: power, machine, time, certificate. Nothing is commanded. Takes the role operate.", s.fenceTest, &evacuate.FenceTest{}, RoleOperate},
+		{"/v1/hosts/{host}/drills", "Its fence drill under way, or how the last ended, and what drills have shown.", s.drills, &evacuate.Drills{}, ""},
+		{"/v1/recoveries", "All recoveries, the newest last.", s.recoveries, []*evacuate.Recovery{}, ""},
+		{"/v1/recoveries/{id}", "One recovery with its timeline.", s.recovery, &evacuate.Recovery{}, ""},
+		{"/v1/plans", "Plans that wait for an answer, and those that had one.", s.plans, []*evacuate.Proposal{}, ""},
+		{"/v1/plans/{id}", "One plan.", s.plan, &evacuate.Proposal{}, ""},
+		{"/v1/shadow", "What would have been done in the mode shadow, with scores.", s.shadow, Shadow{}, ""},
+		{"/v1/journal", "What was done to the whole: modes, freezes, plans.", s.journal, []evacuate.Event{}, ""},
+		{"/v1/modes", "Every mode that is set, and what halts all work.", s.modes, Modes{}, ""},
+		{"/v1/ring", "The ring's key and its rotation; it never holds a key.", s.ring, RingStatus{}, ""},
+		{"/v1/alerts", "What an operator should see to.", s.alerts, []Alert{}, ""},
+		{"/v1/events", "Server-sent events, the past first; each one's data is a happening.", s.events, Happening{}, ""},
 	}
 }
 
@@ -216,7 +229,7 @@ func (s *server) routes() http.Handler {
 	get("/metrics", metrics)
 	get("/v1/openapi.json", http.HandlerFunc(openapi))
 	for _, r := range s.reads() {
-		get(r.path, s.need(RoleRead, s.leading(r.serve)))
+		get(r.path, s.need(cmp.Or(r.role, RoleRead), s.leading(r.serve)))
 	}
 	mux.Handle("POST /v1/commands", s.need(RoleOperate, s.leading(s.command)))
 	mux.Handle("/v1/commands", only("POST"))

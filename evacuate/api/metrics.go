@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,10 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"shadow_decisions_total", "What the mode shadow would have done, by how it turned out.", []string{"score"}},
 		{"host_verdict", "1 for the verdict on a host.", []string{"host", "verdict"}},
 		{"host_fenceable", "1 if the host's fencing was seen to work lately.", []string{"host"}},
+		{"host_fencing_method_up", "1 if the fencing method told the power when it was last asked.", []string{"host", "method"}},
+		{"host_fencing_reading_seconds", "How long the fencing method last took to tell the power.", []string{"host", "method"}},
+		{"host_fencing_margin_seconds", "What the fencing method's budget leaves beyond a proof at that pace; negative: none can be had.", []string{"host", "method"}},
+		{"host_bmc_certificate_expiry_timestamp_seconds", "When the trust in the fencing device's certificate ends.", []string{"host", "method"}},
 		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
 		{"recovery_held", "1 for each recovery that waits, opened or not, and why.", []string{"host", "reason"}},
@@ -139,9 +144,10 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 // Fenceable says whether a host could be fenced if it died now, why not, and what is
 // known of its methods.
 type Fenceable struct {
-	Open    bool
-	Reason  string
-	Methods []evacuate.LinkStanding
+	Open     bool
+	Standing evacuate.Standing
+	Reason   string
+	Methods  []evacuate.LinkStanding
 }
 
 // methods tells what preflight found; of two methods of a name the worse counts.
@@ -152,9 +158,48 @@ func (m *Metrics) methods(ch chan<- prometheus.Metric, host nova.HostName, links
 			worst[l.Method] = l.Match
 		}
 	}
+	m.preflight(ch, host, links)
 	for method, match := range worst {
 		for _, x := range matches {
 			m.gauge(ch, "host_bmc_identity", b(x == match), string(host), method, string(x))
+		}
+	}
+}
+
+// preflight tells how each method answers; of several of a name the worst counts.
+func (m *Metrics) preflight(ch chan<- prometheus.Metric, host nova.HostName, links []evacuate.LinkStanding) {
+	type sum struct {
+		up, took, margin, expiry float64
+		timed                    bool
+	}
+	all := map[string]*sum{}
+	for _, l := range links {
+		c := l.Check
+		if c.Read.IsZero() {
+			continue
+		}
+		s := all[l.Method]
+		if s == nil {
+			s = &sum{up: 1, margin: math.Inf(1), expiry: math.Inf(1)}
+			all[l.Method] = s
+		}
+		s.up = min(s.up, b(c.Power != fence.Unknown))
+		if c.Power != fence.Unknown {
+			s.timed, s.took = true, max(s.took, c.Took.Seconds())
+			s.margin = min(s.margin, (l.Budget - fence.Needs(c.Took)).Seconds())
+		}
+		if !c.Expires.IsZero() {
+			s.expiry = min(s.expiry, float64(c.Expires.Unix()))
+		}
+	}
+	for method, s := range all {
+		m.gauge(ch, "host_fencing_method_up", s.up, string(host), method)
+		if s.timed {
+			m.gauge(ch, "host_fencing_reading_seconds", s.took, string(host), method)
+			m.gauge(ch, "host_fencing_margin_seconds", s.margin, string(host), method)
+		}
+		if !math.IsInf(s.expiry, 1) {
+			m.gauge(ch, "host_bmc_certificate_expiry_timestamp_seconds", s.expiry, string(host), method)
 		}
 	}
 }
@@ -204,7 +249,8 @@ const (
 	AlertHeld         = "recovery-held"
 	AlertPlanWaiting  = "plan-waiting"
 	AlertShadowWrong  = "shadow-wrong"
-	AlertNotFenceable = "not-fenceable" // a source lists each host whose gate fenceable is shut
+	AlertFencing      = "fencing-method" // what ails a method that may still work
+	AlertNotFenceable = "not-fenceable"  // a source lists each host whose gate fenceable is shut
 )
 
 // gateNames are the gates that can be closed for the whole cloud; what a

@@ -24,7 +24,8 @@ import (
 // methods are links of one method, by their matches.
 func methods(all ...fence.Match) (links []evacuate.LinkStanding) {
 	for _, m := range all {
-		links = append(links, evacuate.LinkStanding{FenceLink: evacuate.FenceLink{Method: "ipmi"}, Recognition: fence.Recognition{Match: m}})
+		links = append(links, evacuate.LinkStanding{FenceLink: evacuate.FenceLink{Method: "ipmi", Budget: 20 * time.Second, Check: evacuate.FenceCheck{Read: start, Power: fence.On,
+			Took: time.Duration(len(links)+1) * 3 * time.Second, Expires: start.Add(-time.Duration(len(links)) * time.Hour)}}, Recognition: fence.Recognition{Match: m}})
 	}
 	return links
 }
@@ -100,20 +101,26 @@ func TestMetricsOfTheLeader(t *testing.T) {
 		`lifeboat_host_fenceable{host="cmp2"}`:                 "0",
 		`lifeboat_host_fenceable{host="cmp3"}`:                 "0",
 
-		`lifeboat_host_bmc_identity{host="cmp1",match="match",method="ipmi"}`:      "0",
-		`lifeboat_host_bmc_identity{host="cmp1",match="unreadable",method="ipmi"}`: "1",
-		`lifeboat_host_bmc_identity{host="cmp3",match="mismatch",method="ipmi"}`:   "1",
-		`lifeboat_agent_missing{host="cmp9"}`:                                      "1",
-		`lifeboat_agent_unknown{host="cmp1.example"}`:                              "1",
-		`lifeboat_recovery_open{host="cmp2",step="fence"}`:                         "1",
-		`lifeboat_recovery_held{host="cmp2",reason="step-fence"}`:                  "1",
-		`lifeboat_instances_not_moved{host="cmp2",reason="left"}`:                  "1",
-		`lifeboat_instances_not_moved{host="cmp2",reason="failing"}`:               "2",
-		`lifeboat_heartbeats_dropped_total{reason="replayed"}`:                     "7",
-		`lifeboat_gate_closed{gate="storm"}`:                                       "0",
-		`lifeboat_gate_closed{gate="fenceable"}`:                                   "",
-		`lifeboat_recoveries_total{outcome="returned"}`:                            "0",
-		`lifeboat_recovery_duration_seconds_bucket{le="600"}`:                      "0",
+		`lifeboat_host_fencing_method_up{host="cmp1",method="ipmi"}`:                        "1",
+		`lifeboat_host_fencing_reading_seconds{host="cmp1",method="ipmi"}`:                  "6",
+		`lifeboat_host_fencing_margin_seconds{host="cmp1",method="ipmi"}`:                   "-5",
+		`lifeboat_host_fencing_margin_seconds{host="cmp3",method="ipmi"}`:                   "7",
+		`lifeboat_host_bmc_certificate_expiry_timestamp_seconds{host="cmp3",method="ipmi"}`: fmt.Sprintf("%g", float64(start.Unix())),
+		`lifeboat_host_bmc_certificate_expiry_timestamp_seconds{host="cmp1",method="ipmi"}`: fmt.Sprintf("%g", float64(start.Unix()-3600)),
+		`lifeboat_host_bmc_identity{host="cmp1",match="match",method="ipmi"}`:               "0",
+		`lifeboat_host_bmc_identity{host="cmp1",match="unreadable",method="ipmi"}`:          "1",
+		`lifeboat_host_bmc_identity{host="cmp3",match="mismatch",method="ipmi"}`:            "1",
+		`lifeboat_agent_missing{host="cmp9"}`:                                               "1",
+		`lifeboat_agent_unknown{host="cmp1.example"}`:                                       "1",
+		`lifeboat_recovery_open{host="cmp2",step="fence"}`:                                  "1",
+		`lifeboat_recovery_held{host="cmp2",reason="step-fence"}`:                           "1",
+		`lifeboat_instances_not_moved{host="cmp2",reason="left"}`:                           "1",
+		`lifeboat_instances_not_moved{host="cmp2",reason="failing"}`:                        "2",
+		`lifeboat_heartbeats_dropped_total{reason="replayed"}`:                              "7",
+		`lifeboat_gate_closed{gate="storm"}`:                                                "0",
+		`lifeboat_gate_closed{gate="fenceable"}`:                                            "",
+		`lifeboat_recoveries_total{outcome="returned"}`:                                     "0",
+		`lifeboat_recovery_duration_seconds_bucket{le="600"}`:                               "0",
 	})
 }
 

@@ -106,26 +106,32 @@ func cause(err error) string {
 // clock, the term, a quorum's word that we lead, and all of it once more, for
 // the word itself takes time.
 func (r *Runner) guard(a evacuate.Action, dl Deadline) fence.Guard {
+	return guardBy(r.Quorum, a.Term, dl, func() error {
+		if r.Permits != nil {
+			return r.Permits(a)
+		}
+		return nil
+	})
+}
+
+func guardBy(q Quorum, decided uint64, dl Deadline, permits func() error) fence.Guard {
 	return func(ctx context.Context) error {
 		left, ok := dl.Left()
 		if !ok {
 			return fmt.Errorf("%w: the step's deadline has passed or the clocks jumped", errDeposed)
 		}
-		if term := r.Quorum.Term(); term != a.Term {
-			return fmt.Errorf("%w: decided in term %d, now is term %d", errDeposed, a.Term, term)
+		if term := q.Term(); term != decided {
+			return fmt.Errorf("%w: decided in term %d, now is term %d", errDeposed, decided, term)
 		}
 		vctx, cancel := context.WithTimeout(ctx, min(verifyTimeout, left))
 		defer cancel()
-		if err := r.Quorum.Verify(vctx); err != nil {
+		if err := q.Verify(vctx); err != nil {
 			return fmt.Errorf("%w: %w", errDeposed, err)
 		}
-		if _, ok := dl.Left(); !ok || r.Quorum.Term() != a.Term {
+		if _, ok := dl.Left(); !ok || q.Term() != decided {
 			return fmt.Errorf("%w: deadline or term passed while leadership was verified", errDeposed)
 		}
-		if r.Permits != nil {
-			return r.Permits(a)
-		}
-		return nil
+		return permits()
 	}
 }
 

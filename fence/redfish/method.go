@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stmcginnis/gofish"
 	"github.com/stmcginnis/gofish/redfish"
@@ -21,12 +22,14 @@ import (
 type Method struct {
 	o      Options
 	client *http.Client
+	seen   *memory
 }
 
 var (
 	_ fence.Method     = (*Method)(nil)
 	_ fence.Identifier = (*Method)(nil)
 	_ fence.Checker    = (*Method)(nil)
+	_ fence.Certified  = (*Method)(nil)
 )
 
 // New gives the method, or all faults of o. It asks the BMC nothing.
@@ -38,15 +41,24 @@ func New(o Options) (*Method, error) {
 		return nil, err
 	}
 	o.Address = strings.TrimRight(o.Address, "/") // gofish concatenates
-	client, err := o.client()
-	if err != nil {
+	m := &Method{o: o, seen: &memory{}}
+	var err error
+	if m.client, err = o.client(m.seen); err != nil {
 		return nil, err
 	}
-	return &Method{o: o, client: client}, nil
+	return m, nil
 }
 
 // Name is the method's name in readings and proofs.
 func (m *Method) Name() string { return m.o.Name }
+
+// Expires is when the trust in the BMC's certificate ends, as it was last shown.
+func (m *Method) Expires() time.Time {
+	if t := m.seen.expires.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
+}
 
 // Close lets go of kept connections.
 func (m *Method) Close() { m.client.CloseIdleConnections() }

@@ -1,15 +1,23 @@
 package redfish
 
 import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/stmcginnis/gofish/common"
 )
 
 // client makes the HTTP client of o.
-func (o Options) client() (*http.Client, error) {
+func (o Options) client(seen *memory) (*http.Client, error) {
 	client := &http.Client{}
 	if o.Client != nil {
 		*client = *o.Client
@@ -31,7 +39,7 @@ func (o Options) client() (*http.Client, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	client.Transport = thrifty{base}
+	client.Transport = thrifty{base, seen}
 	client.CheckRedirect = sameQuestion
 	return client, nil
 }
@@ -52,20 +60,84 @@ const mostBytes = 4 << 20
 
 var errLong = errors.New("the answer is too long")
 
+// memory is what a BMC has shown.
+type memory struct {
+	root    atomic.Pointer[[]byte]
+	expires atomic.Pointer[time.Time]
+}
+
+// certificate notes when the trust in a BMC ends: of each chain the first certificate
+// to end counts, of several chains the last. Nothing is verified by a pin alone.
+func (m *memory) certificate(s *tls.ConnectionState) {
+	if s == nil || len(s.VerifiedChains) == 0 {
+		return
+	}
+	var end time.Time
+	for _, chain := range s.VerifiedChains {
+		first := chain[0].NotAfter
+		for _, c := range chain[1:] {
+			if c.NotAfter.Before(first) {
+				first = c.NotAfter
+			}
+		}
+		if first.After(end) {
+			end = first
+		}
+	}
+	m.expires.Store(&end)
+}
+
+// mostRoot bounds the service root that is kept.
+const mostRoot = 64 << 10
+
 // thrifty keeps one connection for the few requests of an operation (gofish
-// closes after each, and a handshake costs an old BMC a second) and bounds the
-// answers.
-type thrifty struct{ base http.RoundTripper }
+// closes after each, and a handshake costs an old BMC a second), asks once for the
+// service root (gofish asks at each connect; nothing of it is used, and a slow BMC
+// takes seconds for it), and bounds the answers.
+type thrifty struct {
+	base http.RoundTripper
+	seen *memory
+}
 
 // RoundTrip sends req on a connection that stays open.
 func (t thrifty) RoundTrip(req *http.Request) (*http.Response, error) {
+	root := req.Method == http.MethodGet && strings.TrimRight(req.URL.Path, "/") == strings.TrimRight(common.DefaultServiceRoot, "/")
+	if kept := t.seen.root.Load(); root && kept != nil {
+		if err := req.Context().Err(); err != nil {
+			return nil, err
+		}
+		return &http.Response{Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(*kept)), ContentLength: int64(len(*kept)), Request: req}, nil
+	}
 	kept := req.Clone(req.Context())
 	kept.Close = false
 	resp, err := t.base.RoundTrip(kept)
-	if err == nil {
-		resp.Body = &bounded{ReadCloser: resp.Body, left: mostBytes}
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
+	t.seen.certificate(resp.TLS)
+	resp.Body = &bounded{ReadCloser: resp.Body, left: mostBytes}
+	if root && resp.StatusCode == http.StatusOK {
+		return t.keep(resp)
+	}
+	return resp, nil
+}
+
+// keep remembers a service root that was answered in full.
+func (t thrifty) keep(resp *http.Response) (*http.Response, error) {
+	data, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	switch {
+	case errors.Is(err, errLong):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errCut, err)
+	}
+	if len(data) <= mostRoot && json.Valid(data) {
+		t.seen.root.Store(&data)
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+	return resp, nil
 }
 
 // CloseIdleConnections lets http.Client close what thrifty kept.

@@ -11,6 +11,7 @@ import (
 type host struct {
 	name, node, zone, cell string
 	serviceID, nodeID      string
+	address                string // what its nova-compute calls its own
 	vcpus, ramMiB          int
 
 	powered, hung, compute bool            // the truth
@@ -65,7 +66,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 	n := c.nextID("host")
 	c.hosts = append(c.hosts, &host{
 		name: string(name), node: o.Node, zone: o.Zone, cell: o.Cell, vcpus: o.VCPUs, ramMiB: o.RAMMiB,
-		serviceID: uuid("5e", n), nodeID: uuid("40", n),
+		serviceID: uuid("5e", n), nodeID: uuid("40", n), address: fmt.Sprintf("10.20.%d.%d", n/250, n%250+1),
 		powered: true, compute: true, guests: map[string]bool{}, claims: map[string]bool{}, lastSeen: c.now(), updatedAt: c.now(),
 	})
 }

@@ -202,7 +202,7 @@ func (c *Cloud) listHypervisors(q query) reply {
 			continue
 		}
 		rows = append(rows, map[string]any{
-			"id": h.nodeID, "hypervisor_hostname": h.node, "state": stateWord(c.up(h)),
+			"id": h.nodeID, "hypervisor_hostname": h.node, "host_ip": h.address, "state": stateWord(c.up(h)),
 			"status":  map[bool]string{true: "disabled", false: "enabled"}[h.disabled],
 			"service": map[string]any{"id": h.serviceID, "host": h.name, "disabled_reason": nil},
 		})

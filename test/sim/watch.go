@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type watch struct {
 	history  []Verdict
 	told     map[evacuate.RecoveryID]int
 	seen     map[evacuate.RecoveryID][]string // timelines that were committed
+	journal  evacuate.Event                   // the last one told
 	index    uint64                           // the newest entry that anybody has applied
 	ledTerm  uint64
 	doubles  int
@@ -269,8 +271,22 @@ func (w *watch) ledger(l *voterRun) {
 			}
 		}
 		w.index = max(w.index, s.Index)
+		lines = append(lines, w.drills(s.Journal)...)
 	})
 	w.ledTerm = term
+}
+
+// drills are what the journal newly says of drills. Under the lock.
+func (w *watch) drills(journal []evacuate.Event) (lines []string) {
+	for _, e := range journal {
+		if e.At.After(w.journal.At) || e.At.Equal(w.journal.At) && e.Text != w.journal.Text {
+			w.journal = e
+			if strings.Contains(e.Text, "drill of ") {
+				lines = append(lines, e.Text)
+			}
+		}
+	}
+	return lines
 }
 
 // settled says of each recovery that it has ended, or waits and says why. It is
