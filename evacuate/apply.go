@@ -62,10 +62,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		return s.applyPlan(e)
 	case KindShadow, KindShadowScore:
 		return s.applyShadow(e)
-	case KindHostDrilling:
-		return s.drilling(term, e)
-	case KindHostDrill:
-		return s.drills(e)
+	case KindHostDrilling, KindHostDrill:
+		return s.applyDrill(term, e)
 	case KindHostQuarantine, KindHostRelease:
 		return s.applyQuarantine(e)
 	case KindConfirmDead, KindConfirmVoid:

@@ -216,6 +216,13 @@ func NewDrilling(host nova.HostName, link int, by Mark, s *State, w World) *Dril
 	return &Drilling{Mark: by, Link: link, Method: l.Method, Target: l.Target, Boot: w.Heard[host].Boot, Stage: DrillOff, Since: by.At, Term: w.Leader.Term}
 }
 
+func (s *State) applyDrill(term uint64, e Entry) error {
+	if e.Kind == KindHostDrill {
+		return s.drills(e)
+	}
+	return s.drilling(term, e)
+}
+
 // drilling takes a stage of a drill in.
 func (s *State) drilling(term uint64, e Entry) error {
 	n := *e.Drilling
