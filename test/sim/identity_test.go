@@ -16,6 +16,7 @@ import (
 // TestIdentities: within one round of preflight a swapped BMC map names both hosts,
 // a controller's machine is named too, and a map that is mended is good again.
 func TestIdentities(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Open(context.Background(), Setup{Controllers: 3, Hosts: 4, Domains: 4, Profile: config.ProfileDefault, Heartbeat: Management},
