@@ -16,7 +16,7 @@ SEEDS   ?= 150
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab vip bench fuzz nightly packages clean
 
 all: build test
 
@@ -29,7 +29,7 @@ test: vet # vet, then every test that needs no root and no lab, with the race de
 
 vet:
 	$(GO) vet -p $(JOBS) ./...
-	$(GO) vet -p $(JOBS) -tags 'lab contract' ./test/...
+	$(GO) vet -p $(JOBS) -tags 'lab contract vip' ./test/...
 
 lint: golangci # and known vulnerabilities, where their database can be reached (it says so where not)
 	@.ci/vulnerabilities || [ $$? -eq 2 ]
@@ -61,6 +61,9 @@ contract: # the adapters against the real thing; what is not given is skipped, a
 lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
 
+vip: # the control plane's address: root, and `apt-get install keepalived haproxy nftables iproute2`; network namespaces of its own, 40 s
+	$(GOTEST) -tags vip -count=1 -parallel 4 -timeout 5m ./test/vip
+
 bench: # BENCH=quick: minutes; BENCH=full: the whole table of docs/performance.md, for a night
 	LIFEBOAT_BENCH=$(BENCH) $(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 8h ./...
 
@@ -76,7 +79,7 @@ crowds: # scenarios of 200, 500 and 1000 hosts, one after the other: each proces
 		LIFEBOAT_NIGHTLY=1 $(GOTEST) -count=1 -timeout 60m -v ./test/sim -run "^TestScenarios$$/^$$name$$"; \
 	done
 
-nightly: test lint rules units sim crowds fuzz contract # all of it, the whole lab last: hours
+nightly: test lint rules units sim crowds fuzz contract vip # all of it, the whole lab last: hours
 	LIFEBOAT_NIGHTLY=1 $(GOTEST) -tags lab -count=1 -timeout 6h ./test/lab/...
 
 packages: build # .deb and .rpm of deploy/package, into bin/

@@ -26,6 +26,7 @@ type Agent struct {
 	DMIDir   string   `yaml:"dmi_dir"`
 	Sensors  Sensors  `yaml:"sensors"`
 	Watchdog Watchdog `yaml:"watchdog"`
+	VIP      AgentVIP `yaml:"vip"`
 	Log      Log      `yaml:"log"`
 
 	source source
@@ -79,6 +80,7 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		DMIDir:     DefaultDMIDir,
 		Sensors:    Sensors{ComputeProcess: "nova-compute"},
 		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
+		VIP:        AgentVIP{Probe: true, Repair: RepairOn},
 		Log:        defaultLog(),
 	}
 	d := decode(name, data, a)
@@ -113,6 +115,7 @@ func (a *Agent) check(d *decoder) {
 	d.ring(a.Ring.Bind, a.Ring.Advertise, a.Ring.Profile)
 	d.log(a.Log)
 	d.watchdog(a.Watchdog)
+	d.agentVIP(a.VIP)
 
 	for _, network := range slices.Sorted(maps.Keys(a.Sensors.Targets)) {
 		at := key("sensors.targets", network)

@@ -40,6 +40,7 @@ func (c *Controller) check(d *decoder) {
 	c.checkPolicy(d)
 	c.checkGates(d)
 	c.checkNotify(d)
+	c.checkVIP(d)
 	for i, port := range c.Probe.Ports {
 		if port < 1 || port > 65535 {
 			d.fault(item("probe.ports", i), "%d is no port: 1 to 65535", port)

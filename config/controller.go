@@ -28,6 +28,7 @@ type Controller struct {
 	Probe      Probe          `yaml:"probe"`
 	Notify     []Notify       `yaml:"notify,omitempty"`
 	Kdump      Kdump          `yaml:"kdump,omitempty"`
+	VIP        VIP            `yaml:"vip,omitempty"`
 	// Defaults are merged into every host by ParseController.
 	Defaults Defaults `yaml:"defaults,omitempty"`
 	Hosts    []Host   `yaml:"hosts,omitempty"`
@@ -364,6 +365,7 @@ func (c *Controller) fill(d *decoder) {
 		fill(&k.Missed, 3)
 		fill(&k.Most, 5*time.Minute)
 	}
+	c.fillVIP(d)
 	for i := range c.Hosts {
 		h := &c.Hosts[i]
 		if h.Storage == "" {

@@ -34,7 +34,7 @@ func (n Notify) Address() string {
 // notifyTimeout bounds one attempt unless the file says otherwise.
 const notifyTimeout = 10 * time.Second
 
-var noticeKinds = []string{"plan", "recovery", "held", "shadow"}
+var noticeKinds = []string{"plan", "recovery", "held", "shadow", "vip"}
 
 func (c *Controller) checkNotify(d *decoder) {
 	names := map[string]bool{}

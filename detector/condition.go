@@ -41,6 +41,9 @@ const (
 	ReasonFewHeard          Reason = "too-few-hosts-heard"
 	ReasonNetworkForMost    Reason = "network-gone-for-most-hosts"
 	ReasonVIPTwin           Reason = "several-owners-of-the-vip"
+	ReasonVIPNoOwner        Reason = "nobody-has-the-vip"
+	ReasonVIPUnreached      Reason = "control-plane-not-reached-by-many-hosts"
+	ReasonVIPDomain         Reason = "failure-domain-does-not-reach-the-control-plane"
 	ReasonDomainSilent      Reason = "failure-domain-fell-silent"
 	ReasonDomainOffNetwork  Reason = "failure-domain-lost-a-network"
 	ReasonManyDown          Reason = "more-hosts-down-than-allowed"
@@ -50,7 +53,7 @@ const (
 // CloudReasons lists them, for documents.
 var CloudReasons = [...]Reason{
 	ReasonAllWell, ReasonNoQuorum, ReasonNovaSilent, ReasonFewControllers, ReasonControllersDeaf, ReasonFewHeard, ReasonNetworkForMost,
-	ReasonVIPTwin, ReasonDomainSilent, ReasonDomainOffNetwork, ReasonManyDown, ReasonManyDownPowerLost,
+	ReasonVIPTwin, ReasonVIPNoOwner, ReasonVIPUnreached, ReasonVIPDomain, ReasonDomainSilent, ReasonDomainOffNetwork, ReasonManyDown, ReasonManyDownPowerLost,
 }
 
 // CloudView is what a condition is judged by.
@@ -66,6 +69,8 @@ type CloudView struct {
 	NovaError          string
 	// StormLimit is how many hosts may be down without a question.
 	StormLimit int
+	// Control is what is known of the control plane's address.
+	Control Control
 }
 
 // Cloud is the judgement on the whole.
@@ -95,6 +100,11 @@ func Survey(v CloudView, p Policy) Cloud {
 		c.Domains = append(c.Domains, f.name)
 	}
 	c.Condition, c.Reason, c.Detail = s.condition(fallen)
+	if c.Condition == SegmentFault {
+		c.Domains = append(c.Domains, v.Control.Domains...)
+		slices.Sort(c.Domains)
+		c.Domains = slices.Compact(c.Domains)
+	}
 	return c
 }
 
@@ -218,6 +228,9 @@ func (s *survey) condition(fallen []segment) (Condition, Reason, string) {
 	if r, detail := s.ourselves(); r != "" {
 		return ControlPlaneFault, r, detail
 	}
+	if c := s.Control; c.Condition == ControlPlaneFault || c.Condition == VIPSplit {
+		return c.Condition, c.Reason, c.Detail
+	}
 	if s.twins >= vipWitnesses {
 		return VIPSplit, ReasonVIPTwin, fmt.Sprintf("%d hosts see several owners of the control plane's address", s.twins)
 	}
@@ -233,6 +246,9 @@ func (s *survey) condition(fallen []segment) (Condition, Reason, string) {
 		}
 		return SegmentFault, ReasonDomainSilent, fmt.Sprintf("%d of %d hosts of %s fell silent within %s; the BMCs of %d read off, of %d on, of %d say nothing",
 			f.hosts, f.members, f.name, round(f.spread), f.off, f.on, f.hosts-f.off-f.on)
+	}
+	if c := s.Control; c.Condition == SegmentFault && s.down <= s.StormLimit {
+		return c.Condition, c.Reason, c.Detail
 	}
 	switch {
 	case s.down > s.StormLimit && len(powerless) > 0:

@@ -53,6 +53,28 @@ func ownSkies() []sky {
 		{"Nova never reached", func(v *CloudView) { v.NovaAge = -1 }, ControlPlaneFault, ReasonNovaSilent},
 		{"Nova silent", func(v *CloudView) { v.NovaAge = 16 * time.Second }, ControlPlaneFault, ReasonNovaSilent},
 		{"Nova silent goes before a storm", func(v *CloudView) { v.NovaAge = 16 * time.Second; set(v, 0, 5, falls) }, ControlPlaneFault, ReasonNovaSilent},
+		{"nobody has the VIP", func(v *CloudView) {
+			v.Control = Control{Condition: ControlPlaneFault, Reason: ReasonVIPNoOwner, Detail: "nobody"}
+			set(v, 5, 9, falls)
+		}, ControlPlaneFault, ReasonVIPNoOwner},
+		{"many hosts do not reach the VIP", func(v *CloudView) {
+			v.Control = Control{Condition: ControlPlaneFault, Reason: ReasonVIPUnreached, Detail: "many"}
+		}, ControlPlaneFault, ReasonVIPUnreached},
+		{"Nova silent tells more than the VIP", func(v *CloudView) {
+			v.NovaAge, v.Control = 16*time.Second, Control{Condition: ControlPlaneFault, Reason: ReasonVIPUnreached, Detail: "many"}
+		}, ControlPlaneFault, ReasonNovaSilent},
+		{"two controllers have the VIP", func(v *CloudView) {
+			v.Control = Control{Condition: VIPSplit, Reason: ReasonVIPTwin, Detail: "two"}
+		}, VIPSplit, ReasonVIPTwin},
+		{"a rack does not reach the VIP", func(v *CloudView) {
+			v.Control = Control{Condition: SegmentFault, Reason: ReasonVIPDomain, Domains: []Domain{"rack1"}, Detail: "rack1"}
+		}, SegmentFault, ReasonVIPDomain},
+		{"a rack does not reach the VIP, in a storm", func(v *CloudView) {
+			v.Control = Control{Condition: SegmentFault, Reason: ReasonVIPDomain, Domains: []Domain{"rack1"}, Detail: "rack1"}
+			for i := range 5 {
+				set(v, 5+i, 5+i, aged(time.Duration(i+1)*time.Minute))
+			}
+		}, Storm, ReasonManyDown},
 		{"half of the hosts silent", func(v *CloudView) { set(v, 0, 10, falls) }, ControlPlaneFault, ReasonFewHeard},
 		{"two controllers hear nobody", func(v *CloudView) {
 			set(v, 0, 0, func(x *Verdict) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -166,6 +167,10 @@ func (j *judgement) heard(networks []NetworkState) (State, Reason, string) {
 	}
 	if len(j.lost) > 0 && j.means() != MeansIgnore {
 		return Isolated, lossReason(j.lost), "alive, but " + alone
+	}
+	if s := j.v.Path; s.alone(j.p.PathFresh) {
+		return PathFault, ReasonPathVIP, fmt.Sprintf("alive, but it does not reach %s, which %d of %d others do: its way is broken, not the control plane",
+			strings.Join(s.Fails, ", "), s.OthersUp, s.Others)
 	}
 	if j.v.Nova != nil && j.v.Nova.State == nova.StateDown {
 		return Degraded, ReasonComputeDown, "alive, but Nova has not heard its nova-compute"

@@ -214,6 +214,12 @@ func networkRows() []row {
 		{"confirmed without a baseline", alone(), func(v *View) { v.Probes[0].Countable = false }, Healthy, ReasonNetworkUnconfirmed},
 		{"everybody is isolated there", alone(), func(v *View) { v.Networks[1].OthersUp = 4 }, Healthy, ReasonNetworkUnconfirmed},
 		{"isolated, and nova-compute down", alone(), func(v *View) { v.Nova.State = nova.StateDown }, Isolated, ReasonStorageGone},
+		{"it alone does not reach the control plane", well(), func(v *View) {
+			v.Path = &PathSight{Age: time.Second, Fails: []string{"nova"}, Others: 9, OthersUp: 9}
+		}, PathFault, ReasonPathVIP},
+		{"a lost network tells more than the control plane", alone(), func(v *View) {
+			v.Path = &PathSight{Age: time.Second, Fails: []string{"nova"}, Others: 9, OthersUp: 9}
+		}, Isolated, ReasonStorageGone},
 		{"isolated, and heard by one only", alone(), func(v *View) { v.Controllers = hearing(500*ms, 8*time.Second, 8*time.Second) }, PathFault, ReasonMinorityPath},
 		{"a minority hears it, a peer reaches it", hung(), func(v *View) {
 			v.Controllers, v.Probes = hearing(500*ms, 8*time.Second, 8*time.Second), agents(Answered)[:1]

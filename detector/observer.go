@@ -158,3 +158,15 @@ func (t *Table) networks(h *hostSeen, now time.Time) []NetworkSight {
 	}
 	return all
 }
+
+// FreshControllers lists the controllers whose report is evidence at now, in order.
+func (t *Table) FreshControllers(now time.Time) []Observer {
+	var ids []Observer
+	for id, c := range t.controllers {
+		if now.Sub(c.reported) <= t.fresh() {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}

@@ -84,6 +84,9 @@ func randomView(d dice) View {
 	if d(2) == 0 {
 		v.Nova = &ServiceSight{State: pickOne(d, nova.StateUp, nova.StateDown), Reported: d(6) == 0}
 	}
+	if d(3) == 0 {
+		v.Path = somePath(d)
+	}
 	for _, network := range []string{NetworkManagement, NetworkStorage} {
 		if d(2) == 0 {
 			v.Networks = append(v.Networks, NetworkSight{Reach: Reach{Network: network, Asked: d(4), Reached: d(2), Age: age()}, Others: 4, OthersUp: d(5)})

@@ -40,6 +40,7 @@ const (
 	ReasonNovaReports        Reason = "nova-compute-still-reports"
 	ReasonMinorityPath       Reason = "heard-by-a-minority-reached-by-peers"
 	ReasonNoPath             Reason = "reached-by-peers-not-by-controllers"
+	ReasonPathVIP            Reason = "control-plane-reached-by-others-only"
 	ReasonRingAlive          Reason = "alive-in-the-ring-without-heartbeat"
 	ReasonManagementGone     Reason = "management-network-gone"
 	ReasonStorageGone        Reason = "storage-network-gone"
@@ -61,6 +62,6 @@ const (
 var Reasons = [...]Reason{
 	ReasonHeartbeat, ReasonNetworkUnconfirmed, ReasonHeartbeatVeto, ReasonNeverHeard, ReasonNoMajority, ReasonWitnessLost,
 	ReasonAnnounced, ReasonLeaveExpired, ReasonOperator, ReasonNetworkAnswers, ReasonNovaReports, ReasonMinorityPath,
-	ReasonNoPath, ReasonRingAlive, ReasonManagementGone, ReasonStorageGone, ReasonTenantGone, ReasonNetworksGone, ReasonPowerOff,
+	ReasonNoPath, ReasonPathVIP, ReasonRingAlive, ReasonManagementGone, ReasonStorageGone, ReasonTenantGone, ReasonNetworksGone, ReasonPowerOff,
 	ReasonNoBaseline, ReasonInvestigating, ReasonNetworkNotAsked, ReasonFewVotes, ReasonHoldDown, ReasonSilent, ReasonNewBoot, ReasonComputeDown, ReasonUnwatched,
 }

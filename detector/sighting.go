@@ -35,6 +35,8 @@ type Heartbeat struct {
 	Sensors map[string]string `json:"sensors,omitempty"`
 	// Networks are what its own probes of others came to.
 	Networks []Reach `json:"networks,omitempty"`
+	// Paths is its sight of the control plane; nil: it was given nothing to ask.
+	Paths *PathRow `json:"paths,omitempty"`
 	// Lease is for how long it has held the controllers' lease without a break; 0: it
 	// holds none, or is of a version that knows none.
 	Lease time.Duration `json:"lease,omitempty"`

@@ -33,6 +33,9 @@ type HeardOf struct {
 	Boot    string        `json:"b"`
 	Start   string        `json:"s,omitempty"`
 	Leaving bool          `json:"l,omitempty"`
+	// Paths is its sight of the control plane where that is not all well: the leader
+	// may not hear this host itself.
+	Paths *PathRow `json:"p,omitempty"`
 }
 
 // AgedProbe is a probe whose Began does not travel.
@@ -79,6 +82,7 @@ type hostSeen struct {
 	sensors  map[string]string
 	networks map[string]reachSeen
 	lease    leaseSeen
+	path     *pathSeen
 }
 
 type reachSeen struct {
@@ -161,6 +165,7 @@ func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
 	before := h.networks
 	h.sensors, h.networks = hb.Sensors, nil
 	h.takeLease(hb, at)
+	h.notePath(hb.Paths, at)
 	for _, n := range hb.Networks {
 		if h.networks == nil {
 			h.networks = make(map[string]reachSeen, len(hb.Networks))
@@ -182,6 +187,7 @@ func (t *Table) hear(c Observer, of HeardOf, at time.Time) {
 	}
 	seen.hosts[of.Host] = heard{at: at, boot: of.Boot, start: of.Start, leaving: of.Leaving}
 	h := t.host(of.Host)
+	h.notePath(of.Paths, at)
 	if at.Sub(h.last) > time.Duration(t.policy.Missed)*t.policy.Interval {
 		h.since = at
 	}
@@ -234,7 +240,8 @@ func (t *Table) Report(c Observer, ring RingView, now time.Time) Report {
 		r.Listens = now.Sub(since)
 	}
 	for h, s := range t.controller(c).hosts {
-		r.Hosts = append(r.Hosts, HeardOf{Host: h, Age: now.Sub(s.at), Boot: s.boot, Start: s.start, Leaving: s.leaving})
+		r.Hosts = append(r.Hosts, HeardOf{Host: h, Age: now.Sub(s.at), Boot: s.boot, Start: s.start, Leaving: s.leaving,
+			Paths: t.hosts[h].failing(s.at, now, t.policy.PathFresh)})
 	}
 	slices.SortFunc(r.Hosts, func(a, b HeardOf) int { return cmp.Compare(a.Host, b.Host) })
 	for _, s := range t.hosts {
@@ -306,6 +313,8 @@ type Facts struct {
 	// stop included.
 	Known  int
 	Memory Memory
+	// Path is what the matrix says of it; nil: nothing is watched.
+	Path *PathSight
 }
 
 // View gathers the evidence on host at now.
@@ -313,7 +322,7 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	h := t.host(host)
 	_, boot, _ := t.LastHeard(host)
 	v := View{Host: host, Domain: h.domain, At: now, Boot: boot, KnownBoot: f.Boot, Voters: f.Voters,
-		Maintenance: f.Maintenance, LeavingFor: -1, Sensors: h.sensors}
+		Maintenance: f.Maintenance, LeavingFor: -1, Sensors: h.sensors, Path: f.Path}
 	if boot == "" {
 		if v.Past = f.Memory.recall(now); v.Past != nil {
 			v.Boot = f.Memory.Boot
@@ -379,16 +388,4 @@ func (v *View) sort() {
 	slices.SortFunc(v.Probes, func(a, b ProbeSight) int {
 		return cmp.Or(cmp.Compare(a.Observer, b.Observer), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Kind, b.Kind))
 	})
-}
-
-// FreshControllers lists the controllers whose report is evidence at now, in order.
-func (t *Table) FreshControllers(now time.Time) []Observer {
-	var ids []Observer
-	for id, c := range t.controllers {
-		if now.Sub(c.reported) <= t.fresh() {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
 }

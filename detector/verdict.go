@@ -27,6 +27,9 @@ type Policy struct {
 	LeaveExpires time.Duration `json:"leave_expires"`
 	// NetworkFresh is the greatest age of a host's own sight of its networks.
 	NetworkFresh time.Duration `json:"network_fresh"`
+	// PathFresh is the greatest age of a host's sight of the control plane: three
+	// rounds of its questions and the way here.
+	PathFresh time.Duration `json:"path_fresh"`
 	// RingSettles is how long a host must be silent before the ring's alive
 	// tells a cut path from an agent that was killed: a ring is as slow.
 	RingSettles time.Duration `json:"ring_settles"`
@@ -42,7 +45,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Interval: time.Second, Missed: 3, HoldDown: 5 * time.Second, Rounds: 3,
 		ProbeFresh: 6 * time.Second, Observers: 2, Domains: 2, LeaveExpires: 10 * time.Minute,
-		NetworkFresh: 15 * time.Second, RingSettles: 20 * time.Second, IsolatedFor: time.Minute,
+		NetworkFresh: 15 * time.Second, RingSettles: 20 * time.Second, IsolatedFor: time.Minute, PathFresh: 8 * time.Second,
 	}
 }
 
@@ -97,7 +100,12 @@ func (v Verdict) Nearness() int {
 			return 4
 		}
 		return 0
-	case PathFault, Unmanageable, Leaving:
+	case PathFault:
+		if v.Reason == ReasonPathVIP {
+			return 0 // it is heard
+		}
+		return 1
+	case Unmanageable, Leaving:
 		return 1
 	case Suspect:
 		if v.Reason == ReasonHeartbeatVeto {
@@ -123,7 +131,7 @@ func (v Verdict) Wanted() (probe, power bool) {
 	case Unknown:
 		return v.Reason != ReasonNeverHeard, v.Reason != ReasonNeverHeard
 	case Leaving, PathFault:
-		return true, v.Reason != ReasonMinorityPath
+		return v.Reason != ReasonPathVIP, v.Reason != ReasonMinorityPath && v.Reason != ReasonPathVIP
 	case Isolated:
 		return true, false
 	default:

@@ -38,6 +38,8 @@ type View struct {
 	// Networks are the host's own sights of its networks, and how the others
 	// fare on them.
 	Networks []NetworkSight `json:"networks,omitempty"`
+	// Path is its way to the control plane beside that of the others; nil: nobody asks.
+	Path *PathSight `json:"path,omitempty"`
 }
 
 // Hearing is what one controller says of the host's heartbeat.

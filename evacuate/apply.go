@@ -49,6 +49,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		s.drain(e)
 	case KindRing:
 		return s.rotate(e)
+	case KindVIP:
+		s.noteVIP(e)
 	case KindControllerJoin:
 		s.Controllers[e.Controller.ID] = e.Controller
 	case KindControllerLeave:

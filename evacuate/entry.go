@@ -53,6 +53,7 @@ const (
 	KindPlanEnd         Kind = "plan.end"
 	KindShadow          Kind = "shadow.decide"
 	KindShadowScore     Kind = "shadow.score"
+	KindVIP             Kind = "vip.found"
 )
 
 // Entry is one record of the ledger. At and every policy value used stand in
@@ -97,6 +98,7 @@ type Entry struct {
 	Confirm     *Confirmation  `json:"confirm,omitempty"`
 	Drill       *Drill         `json:"drill,omitempty"`
 	Drilling    *Drilling      `json:"drilling,omitempty"`
+	VIP         *VIPRecord     `json:"vip,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -157,6 +159,7 @@ func (e Entry) missing() string {
 		KindPlanEnd:        {"plans", len(e.PlanIDs) > 0},
 		KindShadow:         {"shadow", e.Shadow != nil},
 		KindShadowScore:    {"shadow", e.Shadow != nil},
+		KindVIP:            {"vip", e.VIP != nil},
 		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
 	}[e.Kind]
 	if need.given {

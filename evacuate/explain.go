@@ -107,6 +107,9 @@ func (x Explanation) Text() string {
 	for _, n := range x.Verdict.Networks {
 		fmt.Fprintf(&b, "  %-22s %s: %s\n", n.Network+" network", n.Word, n.Detail)
 	}
+	if p := x.Verdict.View.Path; p != nil {
+		fmt.Fprintf(&b, "  %-22s %s, asked %s ago\n", "control plane", pathText(p), ago(p.Age))
+	}
 	for _, p := range x.Verdict.View.Power {
 		fmt.Fprintf(&b, "  %-22s power %s %s, %s ago\n", "bmc", p.Power, p.Cause, ago(p.Age))
 	}
@@ -135,6 +138,13 @@ func (x Explanation) Text() string {
 		b.WriteString("\n" + x.Recovery.Text())
 	}
 	return b.String()
+}
+
+func pathText(p *detector.PathSight) string {
+	if len(p.Fails) == 0 {
+		return "reached"
+	}
+	return fmt.Sprintf("does not reach %s, which %d of %d others do", strings.Join(p.Fails, ", "), p.OthersUp, p.Others)
 }
 
 // word is an answer in at most four letters, for a column.

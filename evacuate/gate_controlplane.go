@@ -42,12 +42,18 @@ func askControlPlane(q question) (Standing, string) {
 	return Met, fmt.Sprintf("Nova answered %s ago, %d of %d hosts heard", round(age), net.Heard, net.Known)
 }
 
+// cutOff: a host that does not reach Nova, Placement and Glance at their address
+// cannot build what it is sent.
+func cutOff(v detector.Verdict) bool {
+	return v.View.Path != nil && len(v.View.Path.Fails) > 0
+}
+
 // destination says that some other compute could take the instances. Nova calls
 // a dead one up for a minute: one that we do not hear is none.
 func destination(q question) bool {
 	for host, s := range q.world.Nova.Services {
 		v := q.world.Verdicts[host].State
-		if host != q.host && s.State == nova.StateUp && !s.Disabled && v != detector.Dead && v != detector.Suspect && v != detector.Isolated {
+		if host != q.host && s.State == nova.StateUp && !s.Disabled && v != detector.Dead && v != detector.Suspect && v != detector.Isolated && !cutOff(q.world.Verdicts[host]) {
 			return true
 		}
 	}

@@ -108,6 +108,18 @@ var holds = []spoilt{
 		}
 		q.verdict("cmp2", detector.Suspect) // Nova calls it up for a minute yet
 	}, "nowhere to go"},
+	{GateControlPlane, notMet, "only a host without the control plane to go to", func(q *question) {
+		for h, s := range q.world.Nova.Services {
+			s.Disabled = h != "cmp2"
+			q.world.Nova.Services[h] = s
+		}
+		v := q.world.Verdicts["cmp2"]
+		v.View.Path = &detector.PathSight{Fails: []string{"placement"}, Others: 4, OthersUp: 4}
+		q.world.Verdicts["cmp2"] = v
+	}, "nowhere to go"},
+	{GateControlPlane, notMet, "two have the VIP", func(q *question) {
+		q.world.Cloud = detector.Cloud{Condition: detector.VIPSplit, Reason: detector.ReasonVIPTwin, Detail: "ctl1 and ctl2 have it"}
+	}, "ctl1 and ctl2 have it"},
 	{GateStorm, notMet, "another is dead", func(q *question) { q.verdict("cmp2", detector.Dead) }, "2 hosts are dead"},
 	{GateStorm, notMet, "another is suspect", func(q *question) { q.verdict("cmp2", detector.Suspect) }, "2 hosts are dead"},
 	{GateStorm, notMet, "another was just fenced", func(q *question) {

@@ -16,10 +16,11 @@ const (
 	NoticeRecovery NoticeKind = "recovery" // opened, recovered (with its report), closed
 	NoticeHeld     NoticeKind = "held"     // a recovery waits, and why
 	NoticeShadow   NoticeKind = "shadow"   // what shadow would have done was wrong
+	NoticeVIP      NoticeKind = "vip"      // something is wrong with the control plane's address, or over
 )
 
 // NoticeKinds lists all kinds.
-var NoticeKinds = [...]NoticeKind{NoticePlan, NoticeRecovery, NoticeHeld, NoticeShadow}
+var NoticeKinds = [...]NoticeKind{NoticePlan, NoticeRecovery, NoticeHeld, NoticeShadow, NoticeVIP}
 
 // Notice is something that people outside should hear of. The same notice has
 // the same ID on every controller, and may arrive twice.
@@ -104,6 +105,7 @@ func Notices(s *State) []Notice {
 	for _, r := range s.Sorted() {
 		recoveryNotices(r, add)
 	}
+	vipNotices(s.VIP, add)
 	for _, d := range s.Shadow {
 		if d.Score == ScoreWrong {
 			add(Notice{ID: "shadow/" + d.ID, Kind: NoticeShadow, Event: string(d.Score), At: d.Scored, Host: d.Host, Text: d.Why, Plan: d.Plan})

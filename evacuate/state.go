@@ -62,6 +62,9 @@ type State struct {
 	Shadow       []*ShadowDecision `json:"shadow,omitempty"`
 	ShadowSerial int               `json:"shadow_serial,omitempty"`
 	ShadowScores map[Score]int     `json:"shadow_scores,omitempty"`
+	// VIP is what was last found of the control plane's address; nil: nothing is
+	// watched.
+	VIP *VIPRecord `json:"vip,omitempty"`
 }
 
 // Controller is a voter as agents know it.

@@ -50,6 +50,7 @@ type Agent struct {
 	keys     *keyRing
 	sender   *heartbeat.Sender
 	reach    *reach
+	ways     *ways
 	caller   *http.Client // see client
 	callerOf *identity.Identity
 	guard    *guard
@@ -68,6 +69,7 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 		}
 	}
 	a.reach = &reach{prober: a.prober, now: a.clock.Now, last: map[string]reached{}, ever: map[string]bool{}}
+	a.ways = newWays(a)
 	if a.ident, err = identity.Load(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("%w (make a token with `lifeboat token create %s`, then run `lifeboat enroll` here)", err, cfg.Host)
 	}
@@ -130,6 +132,8 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 		a.stop.every(sensorEvery, func(context.Context) { a.compute.Store(service.Process("/proc", name)) })
 	}
 	a.stop.every(networksEvery, a.lookAround)
+	a.stop.wg.Go(func() { a.ways.ask(a.stop.ctx) })
+	a.stop.every(mendEvery, a.ways.tend)
 	a.stop.every(rosterEvery, a.fetchRoster)
 	a.versions = map[string]uint64{}
 	a.stop.every(time.Second, a.heedRoster)
@@ -157,7 +161,7 @@ func (a *Agent) speak(ctx context.Context, start string) error {
 		return fmt.Errorf("open the heartbeat socket: %w", err)
 	}
 	sender, err := heartbeat.Start(ctx, heartbeat.SenderOptions{Host: nova.HostName(a.cfg.Host), Key: ident.Key, Signer: a.seams.Signer, ClusterID: ident.ClusterID,
-		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Networks: a.reach.sights, Leaving: a.leaving.Load,
+		Controllers: a.controllers(), Conn: conn, Boot: a.boot, Start: start, Ring: ring.View, Sensors: a.sensors, Networks: a.reach.sights, Paths: a.ways.row, Leaving: a.leaving.Load,
 		Probe: a.probe, Listed: a.listed, Now: a.clock.Now, Clocks: a.guard.instant, Lease: a.guard.lease, Log: a.log})
 	if err != nil {
 		return err

@@ -68,6 +68,7 @@ type Controller struct {
 	receiver *heartbeat.Receiver
 	engine   *runner.Engine
 	dumps    dumps
+	vips     *vips
 	search   *investigator
 	registry *prometheus.Registry
 	api      http.Handler
@@ -113,7 +114,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	c.observer = newObserver(c.id, judgeOf(cfg.Policy), c.clock.Now)
 	c.cloud = newCloud(cfg.Nova, c.policy.Chooses(), c.clock.Now, c.log)
 	c.cloud.options.Transport = seams.Nova
-	c.search = newInvestigator(c)
+	c.search, c.vips = newInvestigator(c), newVIPs(c)
 	c.skews = newSkews(c.clock.Now)
 	c.transits = newTransits(newStart(), c.boottime)
 	return c, nil
@@ -240,6 +241,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(time.Second, c.tendDrills)
 	c.stop.every(time.Second, c.mindClock)
 	c.stop.every(time.Second, c.turnKeys)
+	c.stop.every(500*time.Millisecond, c.vips.remember)
 	c.stop.every(3*time.Second, c.lookAtNova)
 	c.stop.every(15*time.Second, c.listServers)
 	c.stop.every(3*time.Second, c.lookAtAggregates)
@@ -266,6 +268,7 @@ func (c *Controller) sense(ctx context.Context) error {
 	if err := c.listenForDumps(); err != nil {
 		return err
 	}
+	c.vips.open(ctx)
 	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{first},
 		Label: c.ledger.ClusterID(), Profile: gossip.Profile(c.cfg.Ring.Profile), Known: c.ringPeers,
 		Meta:    gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},

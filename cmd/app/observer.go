@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/vip"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -95,6 +96,8 @@ type peerReport struct {
 	Keys *keysHeld `json:"keys,omitempty"`
 	// Machines are what agents told it and the ledger does not know yet.
 	Machines map[nova.HostName]fence.Identity `json:"machines,omitempty"`
+	// VIP is what it sees of the control plane's addresses.
+	VIP *vip.Sight `json:"vip,omitempty"`
 	// Stamp is the leader's own of its last answer: it bounds the time under way.
 	Stamp *stamp `json:"stamp,omitempty"`
 }
@@ -128,7 +131,7 @@ func (o *observer) merge(r peerReport, at time.Time) {
 }
 
 // judgement judges every host of the state.
-func (o *observer) judgement(s *evacuate.State, voters int) map[nova.HostName]detector.Verdict {
+func (o *observer) judgement(s *evacuate.State, voters int, paths map[nova.HostName]*detector.PathSight) map[nova.HostName]detector.Verdict {
 	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -144,7 +147,7 @@ func (o *observer) judgement(s *evacuate.State, voters int) map[nova.HostName]de
 		if r := s.Open(name); r != nil {
 			boot = "" // a returning host's new boot id is expected
 		}
-		v := o.table.View(name, detector.Facts{Voters: voters, Boot: boot, Maintenance: h.Maintenance, Known: enrolled + voters,
+		v := o.table.View(name, detector.Facts{Voters: voters, Boot: boot, Maintenance: h.Maintenance, Known: enrolled + voters, Path: paths[name],
 			Memory: detector.Memory{Heard: h.Heard, Boot: h.Boot, Answers: h.Answers}}, now)
 		out[name] = detector.Judge(v, o.judge)
 	}

@@ -31,10 +31,13 @@ func (c *Controller) openAPI() error {
 	if err := api.NewMetrics(c.registry, c, Version, c.dropped, c.fenceable); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	if err := api.NewVIPMetrics(c.registry, c.leads, c.VIPStatus); err != nil {
+		return fmt.Errorf("register the VIP's metrics: %w", err)
+	}
 	if c.notifier, err = c.newNotifier(); err != nil {
 		return err
 	}
-	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, FenceTest: c.FenceTest, Drills: c.Drills, Registry: c.registry, Log: c.log, Now: c.clock.Now})
+	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, VIP: c.VIPStatus, FenceTest: c.FenceTest, Drills: c.Drills, Registry: c.registry, Log: c.log, Now: c.clock.Now})
 	if err != nil {
 		return err
 	}
@@ -138,6 +141,7 @@ func (c *Controller) Alerts() []api.Alert {
 		}
 	}
 	out = append(out, askedAlerts(s, c.clock.Now())...)
+	out = append(out, c.vipAlerts()...)
 	slices.SortFunc(out, func(a, b api.Alert) int {
 		if a.Name+string(a.Host) < b.Name+string(b.Host) {
 			return -1

@@ -72,6 +72,7 @@ func (c *Controller) takeReport(w http.ResponseWriter, r *http.Request) {
 		c.observer.merge(rep, at)
 		c.skews.tell(id, rep.Wall)
 		c.dumps.merge(rep.Controller, rep.Dumps, at)
+		c.vips.merge(rep.Controller, rep.VIP, at)
 	} else if known {
 		c.log.Warn("a report was too long under way and is not believed", "from", id, "took", took)
 	}
@@ -106,7 +107,7 @@ func (c *Controller) reportOnce(ctx context.Context) (again bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reportMost)
 	defer cancel()
-	full := peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now), Stamp: c.transits.back(id)}
+	full := peerReport{Report: rep, Term: c.ledger.Term(), Info: c.info(), Wall: now, Dumps: c.dumps.ages(now), VIP: c.vips.sight(), Stamp: c.transits.back(id)}
 	if held, ok := c.keyRing.held(); ok {
 		full.Keys = &held
 	}

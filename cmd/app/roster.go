@@ -29,6 +29,8 @@ type roster struct {
 	// asks there whether they work.
 	Networks []string     `json:"networks,omitempty"`
 	Peers    []rosterPeer `json:"peers,omitempty"`
+	// VIP is what hosts ask of the control plane; nil: nothing is watched.
+	VIP *vipOrders `json:"vip,omitempty"`
 	// Ring renews the ring's keys with the roster, so that a rotation reaches
 	// everybody. Nil: this controller does not know.
 	Ring *ringGrant `json:"ring,omitempty"`
@@ -45,6 +47,9 @@ func (c *Controller) roster(host nova.HostName) roster {
 		r.Networks = append(r.Networks, a.Network)
 	}
 	slices.Sort(r.Networks)
+	if x := c.vips; len(x.vips) > 0 {
+		r.VIP = &vipOrders{VIPs: x.vips, Targets: x.targets}
+	}
 	c.machine.Locked(func(s *evacuate.State) {
 		r.Controllers = controllers(s)
 		r.Hosts = s.HostNames()

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
+	"github.com/lifeboat-ha/lifeboat/detector/vip"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger/peer"
 	"github.com/lifeboat-ha/lifeboat/fence"
@@ -31,6 +33,11 @@ type Seams struct {
 	Nova http.RoundTripper
 	// Method makes the fencing methods of a host.
 	Method func(host string, b config.BMC, now func() time.Time) (fence.Method, error)
+	// Ask puts one question to a target of the control plane; nil asks on the real
+	// network.
+	Ask func(ctx context.Context, t vip.Target) detector.PathWord
+	// VIP is a controller's sight of the VIPs; nil looks at the real machine.
+	VIP func() vip.Sight
 	// Watchdog opens a host's watchdog device.
 	Watchdog func(path string, timeout time.Duration) (watchdog.Device, error)
 	// Crash is called at named points; a process may end there.

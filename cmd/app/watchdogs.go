@@ -28,6 +28,10 @@ func (c *Controller) word(host nova.HostName, start string) (w heartbeat.Word) {
 			w.Noted = h.Watchdog.Serial
 		}
 	})
+	if w.Owners = c.vips.owners(); w.Owners != nil {
+		reach := c.reach()
+		c.machine.Locked(func(s *evacuate.State) { w.Mend = evacuate.MayWatch(host, s, reach, c.policy) })
+	}
 	return w
 }
 

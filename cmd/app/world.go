@@ -32,8 +32,9 @@ func (c *Controller) World() evacuate.World {
 	w.Terms = c.observer.ackTerms()
 	w.Frozen, w.Aggregates, w.Storage = c.frozen(), c.aggregates(), c.storage
 	var settled map[nova.HostName]bool
+	control, paths := c.vips.look(w.Leader.Is, w.Leader.Term)
 	c.machine.Locked(func(s *evacuate.State) {
-		w.Verdicts = c.observer.judgement(s, voters)
+		w.Verdicts = c.observer.judgement(s, voters, paths)
 		w.Heard = c.observer.heard(s, c.clock.Now())
 		w.Watchdogs = c.watchdogs(s)
 		settled = evacuate.Settled(s, c.policy, c.clock.Now())
@@ -52,14 +53,14 @@ func (c *Controller) World() evacuate.World {
 			w.Network.Heard++
 		}
 	}
-	w.Cloud = c.survey(w, settled)
+	w.Cloud = c.survey(w, settled, control)
 	return w
 }
 
 // survey judges the cloud as a whole, and tells of each change while leading.
-func (c *Controller) survey(w evacuate.World, settled map[nova.HostName]bool) detector.Cloud {
+func (c *Controller) survey(w evacuate.World, settled map[nova.HostName]bool, control detector.Control) detector.Cloud {
 	v := detector.CloudView{Verdicts: w.Verdicts, Settled: settled, Writable: w.Leader.Writable, Voters: w.Network.Voters, Fresh: w.Network.Fresh,
-		NovaAge: -1, NovaFresh: c.policy.NovaFresh, NovaError: w.Nova.Err, StormLimit: c.policy.StormLimit(len(w.Verdicts))}
+		NovaAge: -1, NovaFresh: c.policy.NovaFresh, NovaError: w.Nova.Err, StormLimit: c.policy.StormLimit(len(w.Verdicts)), Control: control}
 	if !w.Nova.At.IsZero() {
 		v.NovaAge = w.Now.Sub(w.Nova.At)
 	}

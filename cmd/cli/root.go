@@ -74,7 +74,7 @@ func Root(h Hooks) *cobra.Command {
 		s.halt("drain", "open nothing new; what is open is finished", api.VerbDrain, true),
 		s.halt("undrain", "let recoveries open again", api.VerbDrain, false),
 		s.maintenance(), s.freeze(), s.arm(), s.returnCmd(), s.release(), s.token(), s.enroll(), s.removeHost(), s.controllerCmd(), s.controllersCmd(), s.ledgerCmd(),
-		s.caCmd(), s.ringKey(), s.ringCmd(), s.configCmd(), s.inventory(), s.demo(), s.sim(), s.version())
+		s.caCmd(), s.ringKey(), s.ringCmd(), s.vipCmd(), s.configCmd(), s.inventory(), s.demo(), s.sim(), s.version())
 	return root
 }
 

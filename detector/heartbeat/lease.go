@@ -10,6 +10,7 @@ import (
 const (
 	flagCounted = 1 << (iota + 1)
 	flagWatch
+	flagMend
 )
 
 // Flags of a host's word on its watchdog.
@@ -27,6 +28,17 @@ type Word struct {
 	Watch bool
 	// Noted is the serial of its word that the ledger holds of this run; 0: none.
 	Noted uint64
+	// Owners are the machines that have each VIP, in the roster's order; nil: the
+	// controller that says this does not know, or nothing is watched.
+	Owners []Owner
+	// Mend says that the mode in force permits repairs on the host.
+	Mend bool
+}
+
+// Owner is the only machine that has a VIP, and for how long; none: a zero MAC.
+type Owner struct {
+	MAC detector.MAC
+	For time.Duration
 }
 
 // Instant is one look at two clocks: Mono stands still while the machine is

@@ -58,7 +58,9 @@ type SenderOptions struct {
 	Sensors func() map[string]string
 	// Networks are the host's own sights of its networks, ages and all.
 	Networks func() []detector.Reach
-	Leaving  func() bool
+	// Paths is the host's own sight of the control plane; nil says nothing.
+	Paths   func() *detector.PathRow
+	Leaving func() bool
 	// Probe performs an order; nil refuses all of them. Began of its results is
 	// by Now. At most Orders run at once (DefaultOrders if zero).
 	Probe  func(ctx context.Context, o Order) []detector.Probe

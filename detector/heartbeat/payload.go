@@ -94,6 +94,7 @@ func putAdded(hb detector.Heartbeat) []byte {
 		w.number(uint64(max(n.Age, 0) / time.Millisecond))
 	}
 	putLease(&w, hb)
+	putPaths(&w, hb.Paths)
 	return w.b
 }
 
@@ -119,6 +120,9 @@ func getAdded(r *reader, hb *detector.Heartbeat) {
 	}
 	if !r.bad {
 		getLease(r, hb)
+	}
+	if !r.bad {
+		hb.Paths = getPaths(r.b)
 	}
 }
 
@@ -180,11 +184,15 @@ func putAck(a ack) []byte {
 	if a.Watch {
 		flags |= flagWatch
 	}
+	if a.Mend {
+		flags |= flagMend
+	}
 	w.byte(flags)
 	w.text(a.Leader)
 	w.number(a.Term)
 	w.number(a.Roster)
 	w.number(a.Noted)
+	putOwners(&w, a.Owners)
 	return w.b
 }
 
@@ -192,12 +200,15 @@ func getAck(payload []byte) (ack, bool) {
 	r := reader{b: payload}
 	flags := r.byte()
 	a := ack{leaving: flags&flagLeaving != 0, counted: flags&flagCounted != 0}
-	a.Watch = flags&flagWatch != 0
+	a.Watch, a.Mend = flags&flagWatch != 0, flags&flagMend != 0
 	a.Leader = r.text(maxID)
 	a.Term = r.number()
 	a.Roster = r.number()
 	if !r.bad && len(r.b) > 0 { // a controller of the first version ends here
 		a.Noted = r.number()
+	}
+	if !r.bad {
+		a.Owners = getOwners(r.b)
 	}
 	return a, !r.bad
 }

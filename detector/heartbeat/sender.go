@@ -170,6 +170,9 @@ func (s *Sender) heartbeat() detector.Heartbeat {
 	if s.o.Networks != nil {
 		hb.Networks = s.o.Networks()
 	}
+	if s.o.Paths != nil {
+		hb.Paths = s.o.Paths()
+	}
 	return hb
 }
 

@@ -154,6 +154,8 @@ type Options struct {
 	Drills    func(host nova.HostName) (*evacuate.Drills, bool)
 	// Ring tells of the ring's key and its rotation; nil: not served.
 	Ring func() RingStatus
+	// VIP tells of the control plane's addresses; nil: not served.
+	VIP func() VIPStatus
 	// MetricsNeedToken asks for the role read at /metrics; otherwise it is open.
 	MetricsNeedToken bool
 	Registry         *prometheus.Registry // an empty one if nil
@@ -207,6 +209,7 @@ func (s *server) reads() []route {
 		{"/v1/journal", "What was done to the whole: modes, freezes, plans.", s.journal, []evacuate.Event{}, ""},
 		{"/v1/modes", "Every mode that is set, and what halts all work.", s.modes, Modes{}, ""},
 		{"/v1/ring", "The ring's key and its rotation; it never holds a key.", s.ring, RingStatus{}, ""},
+		{"/v1/vip", "The control plane's addresses: owners, findings, and which host reaches what.", s.vip, VIPStatus{}, ""},
 		{"/v1/alerts", "What an operator should see to.", s.alerts, []Alert{}, ""},
 		{"/v1/events", "Server-sent events, the past first; each one's data is a happening.", s.events, Happening{}, ""},
 	}

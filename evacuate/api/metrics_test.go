@@ -35,6 +35,9 @@ func meter(t *testing.T, f *fake, fenceable map[nova.HostName]Fenceable) *promet
 	reg := prometheus.NewPedanticRegistry()
 	err := NewMetrics(reg, f, "1.2.3", func() map[string]uint64 { return map[string]uint64{"replayed": 7} },
 		func() map[nova.HostName]Fenceable { return fenceable })
+	if err == nil {
+		err = NewVIPMetrics(reg, func() bool { return f.status.Leads }, func() VIPStatus { return f.vip })
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +245,7 @@ func TestRulesMatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFake()
-	f.status.Cloud = detector.Cloud{Condition: detector.Normal}
+	f.status.Cloud, f.vip = detector.Cloud{Condition: detector.Normal}, splitVIP()
 	f.alerts = []Alert{{Name: AlertAgentMissing, Host: "cmp9"}, {Name: AlertAgentUnknown, Host: "cmp8"}}
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Gate: evacuate.GateStorm}

@@ -37,6 +37,7 @@ type fake struct {
 	answers  map[nova.HostName][]evacuate.Answer
 	alerts   []Alert
 	commands []Command
+	vip      VIPStatus
 	err      error
 }
 

@@ -36,6 +36,7 @@ func List() []Mutant {
 	all := append(gates(), verdicts()...)
 	all = append(all, recovery()...)
 	all = append(all, lease()...)
+	all = append(all, vip()...)
 	return append(all, acts()...)
 }
 

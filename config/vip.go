@@ -1,0 +1,151 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+)
+
+// VIP is the control plane's address: how controllers and hosts watch it. Without the
+// section nobody does.
+type VIP struct {
+	// Mode is off or observe: it only ever watches.
+	Mode      string       `yaml:"mode,omitempty"`
+	Addresses []VIPAddress `yaml:"addresses,omitempty"`
+	// ARPProbe is who asks the network who has the addresses: off or witness, the
+	// controllers, from a MAC that is nobody's.
+	ARPProbe string `yaml:"arp_probe,omitempty"`
+	// HAProxySocket is this controller's own; "": not asked.
+	HAProxySocket string `yaml:"haproxy_socket,omitempty"`
+	// Targets are what hosts need of the control plane, and ask.
+	Targets []VIPTarget `yaml:"targets,omitempty"`
+}
+
+// VIPAddress is one address.
+type VIPAddress struct {
+	Name    string     `yaml:"name"`
+	Address netip.Addr `yaml:"address"`
+	// Interface is this controller's; without it that of the route.
+	Interface string `yaml:"interface,omitempty"`
+	// MACs may answer for it and are no controller's.
+	MACs []string `yaml:"macs,omitempty"`
+}
+
+// VIPTarget is a service that hosts need.
+type VIPTarget struct {
+	Service string `yaml:"service"`
+	// Addresses: one of them must answer.
+	Addresses []netip.AddrPort `yaml:"addresses"`
+	// Touch is tcp, http, https or amqp.
+	Touch string `yaml:"touch"`
+	// Informs: it tells paths apart, and its failure holds nothing.
+	Informs bool `yaml:"informs,omitempty"`
+}
+
+// AgentVIP is what an agent does about the control plane's address.
+type AgentVIP struct {
+	// Probe lets it ask the targets that the controllers name.
+	Probe bool `yaml:"probe"`
+	// Repair of its way to a VIP that has moved: off, dry-run or on. In the modes off,
+	// observe and shadow it is a dry run whatever stands here.
+	Repair string `yaml:"repair"`
+}
+
+// Words of the section.
+const (
+	VIPOff     = "off"
+	VIPObserve = "observe"
+	VIPWitness = "witness"
+
+	RepairOff    = "off"
+	RepairDryRun = "dry-run"
+	RepairOn     = "on"
+)
+
+var (
+	vipTouches = []string{"tcp", "http", "https", "amqp"}
+	macForm    = regexp.MustCompile(`^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$`)
+)
+
+// mostVIPs and mostTargets fit a heartbeat.
+const (
+	mostVIPs    = 8
+	mostTargets = 64
+)
+
+// Watched says that anything is watched.
+func (v VIP) Watched() bool { return v.Mode == VIPObserve && len(v.Addresses) > 0 }
+
+func (c *Controller) fillVIP(d *decoder) {
+	if !d.given("vip") { // what is not there is not shown either
+		return
+	}
+	fill(&c.VIP.Mode, VIPObserve)
+	fill(&c.VIP.ARPProbe, VIPWitness)
+	for i := range c.VIP.Targets {
+		fill(&c.VIP.Targets[i].Touch, "tcp")
+	}
+}
+
+func (c *Controller) checkVIP(d *decoder) {
+	v := c.VIP
+	if !d.given("vip") || d.faulty("vip") {
+		return
+	}
+	d.oneOf("vip.mode", v.Mode, []string{VIPOff, VIPObserve})
+	d.oneOf("vip.arp_probe", v.ARPProbe, []string{VIPOff, VIPWitness})
+	if v.HAProxySocket != "" {
+		d.absolute("vip.haproxy_socket", v.HAProxySocket)
+	}
+	if n := len(v.Addresses); n == 0 || n > mostVIPs {
+		d.fault("vip.addresses", "%d addresses: list 1 to %d as {name: internal, address: 10.0.0.100}, or remove the section", n, mostVIPs)
+	}
+	names, addresses := map[string]bool{}, map[netip.Addr]bool{}
+	for i, a := range v.Addresses {
+		at := item("vip.addresses", i)
+		if d.word(key(at, "name"), a.Name, "a name such as internal") && names[a.Name] {
+			d.fault(key(at, "name"), "%s is there already: give each address a name of its own", a.Name)
+		}
+		switch {
+		case d.faulty(key(at, "address")):
+		case !a.Address.IsValid() || a.Address.IsUnspecified() || a.Address.IsLoopback() || a.Address.IsMulticast():
+			d.fault(key(at, "address"), "%s is no address that a controller can hold for hosts: give the VIP, such as 10.0.0.100", a.Address)
+		case addresses[a.Address]:
+			d.fault(key(at, "address"), "%s is listed twice", a.Address)
+		}
+		names[a.Name], addresses[a.Address] = true, true
+		for j, mac := range a.MACs {
+			if !macForm.MatchString(mac) {
+				d.fault(item(key(at, "macs"), j), "%q is no Ethernet address: write it as 02:00:5e:10:00:01", mac)
+			}
+		}
+	}
+	c.checkTargets(d)
+}
+
+func (c *Controller) checkTargets(d *decoder) {
+	n := 0
+	var services []string
+	for i, t := range c.VIP.Targets {
+		at := item("vip.targets", i)
+		if d.word(key(at, "service"), t.Service, "a name such as nova") && slices.Contains(services, t.Service) {
+			d.fault(key(at, "service"), "%s is there already: list all its addresses in one place", t.Service)
+		}
+		services = append(services, t.Service)
+		d.oneOf(key(at, "touch"), t.Touch, vipTouches)
+		if len(t.Addresses) == 0 {
+			d.fault(key(at, "addresses"), "missing: give one or more as \"10.0.0.100:8774\"; one of them must answer")
+		}
+		for j, a := range t.Addresses {
+			d.reachable(item(key(at, "addresses"), j), a)
+		}
+		n += len(t.Addresses)
+	}
+	if n > mostTargets {
+		d.fault("vip.targets", "%d addresses: a heartbeat carries %d at most", n, mostTargets)
+	}
+}
+
+func (d *decoder) agentVIP(v AgentVIP) {
+	d.oneOf("vip.repair", v.Repair, []string{RepairOff, RepairDryRun, RepairOn})
+}

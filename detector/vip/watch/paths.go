@@ -1,0 +1,225 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/vip"
+)
+
+// PathsEvery is how often a host asks, before chance is added to it.
+const PathsEvery = 2 * time.Second
+
+// Paths is a host's own sight of the control plane.
+type Paths struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// Ask is Ask, but for tests.
+	Ask func(context.Context, vip.Target) detector.PathWord
+	// Confirm asks others on what this host does not reach, before it says so; nil
+	// asks nobody.
+	Confirm func(ctx context.Context, targets []vip.Target) (asked, reached int)
+	// Neighbours is Neighbours; nil looks at none.
+	Neighbours func(vips []vip.VIP) []detector.MAC
+
+	mu       sync.Mutex
+	vips     []vip.VIP
+	targets  []vip.Target
+	words    []detector.PathWord
+	known    []bool
+	turn     int
+	at       time.Time
+	owners   []detector.MAC
+	answered map[string]time.Time // by VIP
+	peers    [2]int
+	hanging  int
+}
+
+// Set gives the lists; a change begins anew.
+func (p *Paths) Set(vips []vip.VIP, targets []vip.Target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.vips = vips
+	if vip.List(p.targets) == vip.List(targets) && len(p.targets) == len(targets) {
+		return
+	}
+	p.targets = slices.Clone(targets)
+	p.words, p.known, p.turn, p.at = make([]detector.PathWord, len(targets)), make([]bool, len(targets)), 0, time.Time{}
+	p.answered = map[string]time.Time{}
+}
+
+// Row is what a heartbeat tells; nil before everything was asked once.
+func (p *Paths) Row() *detector.PathRow {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.targets) == 0 || p.at.IsZero() || slices.Contains(p.known, false) {
+		return nil
+	}
+	return &detector.PathRow{List: vip.List(p.targets), Words: slices.Clone(p.words), Age: p.Now().Sub(p.at), Owners: slices.Clone(p.owners),
+		Hanging: p.hanging, Peers: p.peers[1], PeersAsked: p.peers[0]}
+}
+
+// Hanging notes how many connections hang.
+func (p *Paths) Hanging(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hanging = n
+}
+
+// Answered is when a service at a VIP last answered.
+func (p *Paths) Answered(name string) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.answered[name]
+}
+
+// Round asks whatever is due: what failed or was never asked, and of the rest one in
+// turn. Where something new fails, all targets at the same address are asked.
+func (p *Paths) Round(ctx context.Context) {
+	p.mu.Lock()
+	vips, targets, due := p.vips, slices.Clone(p.targets), p.due()
+	p.mu.Unlock()
+	if len(targets) == 0 {
+		return
+	}
+	began := p.Now()
+	words := p.ask(ctx, targets, due)
+	var more []int
+	for i, w := range words {
+		if w == detector.PathOK {
+			continue
+		}
+		for j, t := range targets {
+			if _, asked := words[j]; !asked && !slices.Contains(more, j) && t.Address.Addr() == targets[i].Address.Addr() {
+				more = append(more, j)
+			}
+		}
+	}
+	for i, w := range p.ask(ctx, targets, more) {
+		words[i] = w
+	}
+	// A single question may be lost: what fails is asked once more.
+	var again []int
+	for i, w := range words {
+		if w != detector.PathOK {
+			again = append(again, i)
+		}
+	}
+	var failed []vip.Target
+	for i, w := range p.ask(ctx, targets, again) {
+		if words[i] = w; w != detector.PathOK {
+			failed = append(failed, targets[i])
+		}
+	}
+	asked, reached := 0, 0
+	if len(failed) > 0 && p.Confirm != nil {
+		asked, reached = p.Confirm(ctx, failed)
+	}
+	if ctx.Err() != nil {
+		return // broken off: says nothing
+	}
+	var owners []detector.MAC
+	if p.Neighbours != nil {
+		owners = p.Neighbours(vips)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.targets) != len(targets) {
+		return // the list has changed meanwhile
+	}
+	for i, w := range words {
+		p.words[i], p.known[i] = w, true
+		if name := targets[i].VIP; name != "" && w == detector.PathOK {
+			p.answered[name] = began
+		}
+	}
+	p.at, p.owners, p.peers = began, owners, [2]int{asked, reached}
+}
+
+func (p *Paths) due() []int {
+	var due []int
+	n := len(p.targets)
+	for i := range p.targets {
+		if !p.known[i] || p.words[i] != detector.PathOK {
+			due = append(due, i)
+		}
+	}
+	// One target at a VIP and one elsewhere take their turn in each round.
+	p.turn++
+	for _, atVIP := range []bool{true, false} {
+		for i := range n {
+			j := (p.turn + i) % n
+			if (p.targets[j].VIP != "") == atVIP {
+				if !slices.Contains(due, j) {
+					due = append(due, j)
+				}
+				break
+			}
+		}
+	}
+	return due
+}
+
+func (p *Paths) ask(ctx context.Context, targets []vip.Target, which []int) map[int]detector.PathWord {
+	words := map[int]detector.PathWord{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, i := range which {
+		all.Go(func() {
+			w := p.Ask(ctx, targets[i])
+			mu.Lock()
+			defer mu.Unlock()
+			words[i] = w
+		})
+	}
+	all.Wait()
+	return words
+}
+
+// Neighbours are the machines that the kernel sends to for each VIP.
+func Neighbours(vips []vip.VIP) []detector.MAC {
+	owners := make([]detector.MAC, len(vips))
+	for i, v := range vips {
+		n, _, err := neighbourOf(v.Address)
+		if err == nil && n != nil {
+			owners[i] = n.MAC
+		}
+	}
+	return owners
+}
+
+// neighbourOf reads the kernel's entry for an address on a link of ours; nil where
+// there is none that is used.
+func neighbourOf(addr netip.Addr) (*vip.Neighbour, int, error) {
+	routes, err := netlink.RouteGet(addr.AsSlice())
+	if err != nil {
+		return nil, 0, fmt.Errorf("route to %s: %w", addr, err)
+	}
+	if len(routes) == 0 || routes[0].Gw != nil || routes[0].Via != nil || routes[0].Type == unix.RTN_LOCAL {
+		return nil, 0, nil
+	}
+	family := unix.AF_INET
+	if addr.Is6() {
+		family = unix.AF_INET6
+	}
+	all, err := netlink.NeighList(routes[0].LinkIndex, family)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the neighbour table: %w", err)
+	}
+	for _, n := range all {
+		if ip, ok := netip.AddrFromSlice(n.IP); !ok || ip.Unmap() != addr || len(n.HardwareAddr) != 6 || n.State&(unix.NUD_FAILED|unix.NUD_INCOMPLETE) != 0 {
+			continue
+		}
+		return &vip.Neighbour{MAC: detector.MAC(n.HardwareAddr), Fixed: n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0}, routes[0].LinkIndex, nil
+	}
+	return nil, 0, nil
+}
