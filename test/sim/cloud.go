@@ -48,6 +48,8 @@ type Setup struct {
 	PDU bool `yaml:"pdu"`
 	// Watchdog gives each host a watchdog that its agent feeds.
 	Watchdog bool `yaml:"watchdog"`
+	// VIP gives the control plane an address, which ctl1 has.
+	VIP bool `yaml:"vip"`
 }
 
 // DefaultSetup is a small cloud.
@@ -73,6 +75,7 @@ type Cloud struct {
 	servers []nova.ServerID
 	lives   map[string][]nova.ServerID // by the host that they begin on
 	watch   *watch
+	vip     address
 	zero    atomic.Int64 // the scenario's zero, after the network's origin
 	work    sync.WaitGroup
 	closing atomic.Bool
@@ -103,6 +106,7 @@ func Open(ctx context.Context, s Setup, p config.Policy, seed uint64, dir string
 	c := &Cloud{setup: s, policy: p, dir: dir, logs: logs, net: newNetwork(seed), byName: map[string]*machine{}, lives: map[string][]nova.ServerID{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.watch = newWatch(c)
+	c.vip.give(voterID(0))
 	c.nova = novatest.New(novatest.Options{Now: time.Now, URL: "http://nova.test", SharedStorage: true, ResumeGuests: s.ResumeGuests, Spawn: s.Rebuild,
 		Reaches: func(host nova.HostName) bool { return c.byName[string(host)].onBus() }})
 	c.novaT = c.nova.Transport()
@@ -197,6 +201,9 @@ func (c *Cloud) addVoter(i int) error {
 	y += fmt.Sprintf("ring: {bind: \"%s:%d\", key_file: %s, profile: %s}\n", voterAddr(i), ringPort, filepath.Join(c.dir, "ring.key"), c.setup.Profile)
 	y += fmt.Sprintf("peer: {listen: \"%s:%d\"}\napi: {listen: \"127.0.0.1:%d\", token_file: %s}\n", voterAddr(i), peerPort, apiPort+i, filepath.Join(c.dir, "api.token"))
 	y += fmt.Sprintf("nova: {cloud: sim, clouds_file: %s}\n", filepath.Join(c.dir, "clouds.yaml"))
+	if c.setup.VIP {
+		y += vipConfig
+	}
 	cfg, err := config.ParseController(v.id, []byte(y))
 	if err != nil {
 		return fmt.Errorf("configure %s: %w", v.id, err)

@@ -55,12 +55,12 @@ func (v *voter) start() error {
 	}
 	p := v.cloud.net.spawn(v.node)
 	r := &voterRun{proc: p, ended: make(chan struct{})}
-	ctl, err := app.NewController(v.cfg, v.cloud.log(v.id), app.Seams{
+	ctl, err := app.NewController(v.cfg, v.cloud.log(v.id), v.cloud.vipSeams(app.Seams{
 		Clock: v.node.clock, Network: p, Signer: signer{}, Stores: v.disk, Prober: prober{v.cloud, v.node, p},
 		Nova: novaPath{v, p}, Method: v.method(p),
 		Crash: func(point string) { v.cloud.reached(v, r, point) },
 		Fatal: func(err error) { v.cloud.fatal(v, r, err) },
-	})
+	}, v.id))
 	if err != nil {
 		p.kill()
 		return fmt.Errorf("make controller %s: %w", v.id, err)

@@ -17,13 +17,17 @@ import (
 // and again each second in case it did not.
 func (w *Watcher) follow(ctx context.Context) {
 	addrs, links := make(chan netlink.AddrUpdate, 64), make(chan netlink.LinkUpdate, 64)
-	lost := func(err error) { w.cannotDo("changes of addresses", err) }
+	lost := func(err error) {
+		if ctx.Err() == nil {
+			w.cannotDo("changes of addresses at once", err) // each second they are read anyway
+		}
+	}
 	if err := netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: lost}); err != nil {
-		w.cannotDo("changes of addresses", err)
+		lost(err)
 		addrs = nil
 	}
 	if err := netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
-		w.cannotDo("changes of links", err)
+		lost(err)
 		links = nil
 	}
 	tick := time.NewTicker(lookEvery)
