@@ -12,6 +12,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/detector/vip"
 	"github.com/lifeboat-ha/lifeboat/detector/vip/watch"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // vipOrders is what hosts are told to ask of the control plane, with the roster.
@@ -26,6 +27,8 @@ type ways struct {
 	paths *watch.Paths
 	hands *watch.Hands
 	told  map[string]bool // what was logged of a dry run
+	// indirect asks others on what this host does not reach.
+	indirect *indirect
 
 	mu     sync.Mutex
 	orders vipOrders
@@ -41,6 +44,20 @@ func newWays(a *Agent) *ways {
 	if a.seams.Ask != nil {
 		w.paths.Ask, w.paths.Neighbours = a.seams.Ask, nil
 	}
+	w.indirect = &indirect{host: nova.HostName(a.cfg.Host), now: a.clock.Now, waiting: map[uint64]chan []int{}, ask: w.paths.Ask,
+		send: func(to nova.HostName, message []byte) error { return a.ring.Send(string(to), message) },
+		list: func() []vip.Target {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.orders.Targets
+		},
+		peers: func() []nova.HostName {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.roster.Hosts
+		},
+		spawn: func(f func()) { a.stop.wg.Go(f) }}
+	w.paths.Confirm = w.indirect.confirm
 	return w
 }
 

@@ -81,6 +81,9 @@ func (g *guard) begin() {
 			case <-a.stop.ctx.Done():
 				return
 			case message := <-g.mail:
+				if a.ways.indirect.hear(a.stop.ctx, message) {
+					continue
+				}
 				g.look()
 				g.orphans.Hear(message)
 			}

@@ -92,6 +92,9 @@ func showMatrix(w io.Writer, st api.VIPStatus) {
 		if !h.Fresh {
 			line[1] += " (old)"
 		}
+		if h.PeersAsked > 0 {
+			line[1] += fmt.Sprintf("; %d of %d others reach it", h.Peers, h.PeersAsked)
+		}
 		for _, word := range h.Words {
 			line = append(line, word.String())
 		}
