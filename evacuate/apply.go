@@ -106,14 +106,6 @@ func (s *State) restored(e Entry) error {
 	return nil
 }
 
-func (s *State) dropTokens(now time.Time) {
-	for id, t := range s.Tokens {
-		if now.After(t.Expires) {
-			delete(s.Tokens, id)
-		}
-	}
-}
-
 // keyOverlap is how long a host's former key stays valid after a renewal.
 const keyOverlap = time.Hour
 

@@ -279,3 +279,12 @@ func (s *State) seen(at time.Time, seen HostSeen) {
 		h.Instances = seen.Instances
 	}
 }
+
+// dropTokens forgets those that have expired.
+func (s *State) dropTokens(now time.Time) {
+	for id, t := range s.Tokens {
+		if now.After(t.Expires) {
+			delete(s.Tokens, id)
+		}
+	}
+}
