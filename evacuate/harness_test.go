@@ -17,7 +17,7 @@ const pulse = 250 * time.Millisecond
 // cloud drives a Core against a scripted world in virtual time: Tick, commit
 // through State.Apply, carry out the Actions, hand back their Outcomes.
 type cloud struct {
-	t      *testing.T
+	t      testing.TB
 	start  time.Time
 	now    time.Time
 	policy Policy
@@ -55,7 +55,7 @@ type flight struct {
 	out          Outcome
 }
 
-func newCloud(t *testing.T, hosts int) *cloud {
+func newCloud(t testing.TB, hosts int) *cloud {
 	start := time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
 	c := &cloud{t: t, start: start, now: start, policy: DefaultPolicy(), state: NewState(), term: 1, leader: "ctl1",
 		since: start.Add(-time.Hour), rejoin: map[string]time.Time{}, fakeWorld: newFakeWorld()}
