@@ -41,7 +41,7 @@ func recovery() []Mutant {
 		m("local disks are rebuilt from images", "data", "choose.go", "if s.VolumeBooted || storage == StorageShared {", "if true {"),
 		m("migrating servers are evacuated", "data", "choose.go", "case nova.TaskMigrating:", "case \"never\":"),
 		m("suspects are not shielded", "6", "advance.go", "if c.shieldSuspects(r) && c.mayStrand(r) == \"\" {", "if c.mayStrand(r) == \"\" {"),
-		m("a host is enabled while a power step may be open", "2, 8", "returning.go", "if c.world.Terms[id] <= term {", "if false {"),
+		m("a host is enabled while a power step may be open", "2, 8", "returning.go", "if c.world.Terms[id] <= term {", "if false && c.world.Terms[id] <= term {"),
 		m("a host is enabled at once", "8", "returning.go", "case c.healthy[r.Host].IsZero() || c.world.Now.Sub(c.healthy[r.Host]) < c.policy.HealthyDelay:", "case false:"),
 		m("un-force does not wait for the cleaning", "8", "returning.go", "case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:", "case \"never\":"),
 		m("an operator's disabling is taken for ours", "9", "recovery.go", "return !s.Disabled || IsOurReason(s.Reason)", "return true"),
@@ -53,7 +53,7 @@ func recovery() []Mutant {
 		m("a sign of life does not void the proof by a word", "5", "confirm.go", "\tcase life.at.After(after):\n\tcase life.on", "\tcase life.on"),
 		m("a word answers for the control plane", "7", "confirm.go", "GateStorm, GateFenceable, GateKdump}", "GateStorm, GateFenceable, GateKdump, GateControlPlane, GateMaintenance, GateArmed}"),
 		m("a restored ledger keeps a person's word", "13", "approve.go", "\t\ts.unsay(host, why)\n", "\t\t_ = host\n"),
-		m("a voided proof permits what was decided on it", "1", "state.go", "&& (!ok || a.Boot != r.Boot) {", "&& false {"),
+		m("a voided proof permits what was decided on it", "1", "state.go", "&& (!ok || a.Boot != r.Boot) {", "&& !ok && false {"),
 	}
 }
 
