@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -16,7 +17,11 @@ var modes = []string{"off", "observe", "shadow", "approve", "auto"}
 // quietFloor is the default of Nova's rpc_response_timeout.
 const quietFloor = 60 * time.Second
 
-var storages = []string{StorageShared, StorageVolume, StorageLocal, StorageNone}
+var storages = []string{StorageShared, StorageVolume, StorageLocal, StorageNone, StorageReimage}
+
+// restartable are the states that policy.restart may name, kept in step with evacuate
+// by a test.
+var restartable = []string{"paused", "suspended", "rescued"}
 
 // word is a name for people: of a cluster, a controller or a failure domain.
 var word = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
@@ -151,6 +156,9 @@ func (c *Controller) checkPolicy(d *decoder) {
 	d.oneOf("policy.mode", p.Mode, modes)
 	p.checkModes(d)
 	d.oneOf("policy.storage", p.Storage, storages)
+	for i, state := range p.Restart {
+		d.oneOf(item("policy.restart", i), state, restartable)
+	}
 	c.checkMatrix(d)
 	d.oneOf("policy.power_on", p.PowerOn, []string{PowerOnOperator, PowerOnAutomatic})
 	d.between("policy.heartbeat_interval", p.HeartbeatInterval, 100*time.Millisecond, 10*time.Second)
@@ -178,6 +186,13 @@ func (c *Controller) checkPolicy(d *decoder) {
 	}{{"concurrency", p.Concurrency}, {"in_flight", p.InFlight}} {
 		if n.value < 1 || n.value > 1000 {
 			d.fault("policy."+n.path, "%d: use 1 to 1000; to stop all work use `lifeboat freeze`", n.value)
+		}
+	}
+	d.oneOf("policy.destinations", p.Destinations, []string{DestinationsSpread, DestinationsScheduler})
+	d.oneOf("policy.affinity", p.Affinity, []string{AffinityAsk, AffinityForce})
+	for _, project := range slices.Sorted(maps.Keys(p.Order.Projects)) {
+		if n := p.Order.Projects[project]; n < -1000 || n > 1000 {
+			d.fault(key("policy.order.projects", project), "%d: use -1000 to 1000, more is sooner", n)
 		}
 	}
 	if p.PerDestination < 0 {

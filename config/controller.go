@@ -141,11 +141,17 @@ type Policy struct {
 	Concurrency int `yaml:"concurrency"`
 	// InFlight is how many evacuations may run at once, PerDestination how many
 	// of them towards one host.
-	InFlight       int           `yaml:"in_flight"`
-	PerDestination int           `yaml:"per_destination"`
-	QuietPeriod    time.Duration `yaml:"quiet_period"`
-	HealthyDelay   time.Duration `yaml:"healthy_delay"`
-	PowerOn        string        `yaml:"power_on"`
+	InFlight       int `yaml:"in_flight"`
+	PerDestination int `yaml:"per_destination"`
+	// Destinations says who chooses where instances go: spread, scheduler.
+	Destinations string `yaml:"destinations"`
+	// Affinity says what is done with members of a hard affinity group that are all
+	// dead: ask, force.
+	Affinity     string        `yaml:"affinity"`
+	Order        Order         `yaml:"order"`
+	QuietPeriod  time.Duration `yaml:"quiet_period"`
+	HealthyDelay time.Duration `yaml:"healthy_delay"`
+	PowerOn      string        `yaml:"power_on"`
 	// IsolatedFor is how long a host that lives must have lost a network before
 	// the matrix may have it fenced.
 	IsolatedFor time.Duration `yaml:"isolated_for"`
@@ -157,6 +163,9 @@ type Policy struct {
 	Flap       Flap `yaml:"flap"`
 	// Protect says which instances are recovered.
 	Protect string `yaml:"protect"`
+	// Restart are the states of instances that are reset to error, evacuated and
+	// started anew: paused, suspended, rescued.
+	Restart []string `yaml:"restart,omitempty"`
 }
 
 // Probe is how a host's addresses are asked for a sign of life, beside ICMP.
@@ -177,6 +186,8 @@ const (
 	StorageShared = "shared"
 	StorageVolume = "volume"
 	StorageLocal  = "local"
+	// StorageReimage is local, and instances are meant to be rebuilt from their image.
+	StorageReimage = "reimage"
 )
 
 // Host is one compute host.
@@ -190,6 +201,9 @@ type Host struct {
 	Addresses map[string]netip.Addr `yaml:"addresses,omitempty"`
 	// Storage is never empty after ParseController.
 	Storage string `yaml:"storage,omitempty"`
+	// Unsaid: the host names no storage of its own; Storage is the cloud's, and Nova's
+	// aggregates may say otherwise.
+	Unsaid bool `yaml:"-"`
 	// Controller is the id of the controller that runs on this host too: without it
 	// a BMC of a controller's machine is refused.
 	Controller string `yaml:"controller,omitempty"`
@@ -324,7 +338,7 @@ func DefaultPolicy() Policy {
 		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 10 * time.Second,
 		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
 		LeaderGrace: 15 * time.Second,
-		Concurrency: 2, InFlight: 10,
+		Concurrency: 2, InFlight: 40, Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true},
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
@@ -369,7 +383,7 @@ func (c *Controller) fill(d *decoder) {
 	for i := range c.Hosts {
 		h := &c.Hosts[i]
 		if h.Storage == "" {
-			h.Storage = c.Policy.Storage
+			h.Storage, h.Unsaid = c.Policy.Storage, true
 		}
 		for j := range h.BMC {
 			h.BMC[j].merge(c.Defaults.BMC)

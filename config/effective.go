@@ -55,6 +55,9 @@ func (c *Controller) Warnings() []string {
 		if h.Storage == StorageNone {
 			warn(at, "%s declares no storage: only servers that boot from a volume are moved", h.Name)
 		}
+		if h.Storage == StorageReimage {
+			warn(at, "what the instances of %s have written to their own disks is lost when it dies: they are rebuilt from their images, and what is left on it is destroyed when it comes back", h.Name)
+		}
 		for j, b := range h.BMC {
 			if b.Insecure {
 				warn(key(item(key(at, "bmc"), j), "insecure"), "whoever answers at %s is believed, also a false \"off\"", b.Address)

@@ -58,7 +58,7 @@ func (c *Core) advanceOpen(r *Recovery) {
 	case !r.Settled():
 		c.follow(r)
 		if c.shieldSuspects(r) && c.mayStrand(r) == "" {
-			c.promise(r)
+			c.senders = append(c.senders, r)
 		}
 	case !r.Done(StepEvacuate):
 		c.finish(r, StepEvacuate, c.summary(r))

@@ -307,6 +307,11 @@ func (r *Recovery) revoke(why string) error {
 
 func (r *Recovery) evacuations(term uint64, e Entry) error {
 	for _, n := range e.Evacuations {
+		if n.State == EvacReset {
+			if err := r.resettable(n); err != nil {
+				return err
+			}
+		}
 		if n.State != EvacIntent {
 			continue
 		}

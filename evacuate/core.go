@@ -36,8 +36,10 @@ type Action struct {
 	Service  ServiceBefore
 	Reason   string // disabled_reason to write, or to look for
 	Server   nova.ServerID
+	To       nova.Target     // evacuate: where it is asked to go
 	Servers  []nova.ServerID // to look at one by one
 	Source   bool            // observe: list the host's servers too
+	Ends     bool            // observe: list what else was moving them too
 	Deep     bool            // observe: look at each of Servers, whatever its row says
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
@@ -63,18 +65,6 @@ type Outcome struct {
 	Seen      *Observation  // observe
 	Actions   int           // resolve: evacuate actions after the intent
 	Service   *ServiceBefore
-}
-
-// Observation is one read of a recovery's migrations and servers.
-type Observation struct {
-	At    time.Time
-	Began time.Time // not later than any of its reads
-	// Rows are all evacuation rows of the source, Source the servers that
-	// Nova still places there, Moved those looked at one by one.
-	Rows   []nova.Migration
-	Source map[nova.ServerID]nova.Server
-	Moved  map[nova.ServerID]nova.Server
-	Gone   map[nova.ServerID]bool // asked for, and Nova knows them no more
 }
 
 type flightKey struct {
@@ -104,6 +94,7 @@ type Core struct {
 	flight map[flightKey]time.Time
 	seen   map[RecoveryID]*Observation
 	deep   map[RecoveryID]time.Time // the last look at each followed server
+	ends   map[RecoveryID]time.Time // the last look at what was moving elsewhere
 	// again is the earliest time for the next attempt of a failed step.
 	again    map[flightKey]time.Time
 	healthy  map[nova.HostName]time.Time
@@ -114,6 +105,9 @@ type Core struct {
 	first     map[string]time.Time
 	began     time.Time // its first tick of this term
 	decisions map[nova.HostName]Decision
+	window    window
+	// senders may promise POSTs in this tick.
+	senders []*Recovery
 
 	state *State
 	world World
@@ -132,12 +126,14 @@ func (c *Core) reset(term uint64) {
 	c.flight = map[flightKey]time.Time{}
 	c.seen = map[RecoveryID]*Observation{}
 	c.deep = map[RecoveryID]time.Time{}
+	c.ends = map[RecoveryID]time.Time{}
 	c.again = map[flightKey]time.Time{}
 	c.healthy = map[nova.HostName]time.Time{}
 	c.rebooted = map[nova.HostName]time.Time{}
 	c.shut = map[gateKey]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
 	c.first = map[string]time.Time{}
+	c.window, c.senders = window{}, nil
 }
 
 // Decisions gives what was last decided of each host.
@@ -166,10 +162,12 @@ func (c *Core) Tick(s *State, w World) Ready {
 		c.settle(host)
 		c.decide(host)
 	}
+	c.senders = nil
 	for _, r := range s.Sorted() {
 		c.liftShields(r)
 		c.advance(r)
 	}
+	c.promiseAll()
 	return c.ready
 }
 
@@ -361,6 +359,8 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 		c.resolved(r, o)
 	case StepEvacuate:
 		c.posted(r, o)
+	case StepReset:
+		c.resetAnswered(r, o)
 	case StepList:
 		c.listed(r, o)
 	default:

@@ -38,7 +38,7 @@ func (r *Recovery) Leftovers() []string {
 	for _, e := range r.Evacuations {
 		switch e.State {
 		case EvacDone:
-		case EvacIntent, EvacFollowing:
+		case EvacIntent, EvacFollowing, EvacReset:
 			out = append(out, fmt.Sprintf("%s (%s): an evacuation may still be on its way: see that it runs only once", e.Name, e.Server))
 		default:
 			out = append(out, fmt.Sprintf("%s (%s): not moved: %s", e.Name, e.Server, orWord(e.Reason, string(e.State))))

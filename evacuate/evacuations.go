@@ -2,7 +2,6 @@ package evacuate
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -31,7 +30,12 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 		c.stepDone(r, o, "")
 		return
 	}
-	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before, c.policy.protection(&c.world))
+	if n := c.world.Nova; c.policy.Aggregates && n.AggregatesAt.IsZero() && n.AggregatesErr == "" {
+		o.OK, o.Detail = false, "Nova's aggregates have not been read yet, and they may declare the host's storage"
+		c.stepDone(r, o, "")
+		return
+	}
+	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before, c.policy, c.policy.protection(&c.world))
 	skipped := 0
 	for _, e := range plan {
 		if e.State == EvacSkipped {
@@ -62,7 +66,7 @@ func (c *Core) follow(r *Recovery) {
 				a.Source = true
 			}
 		}
-		a.Deep = c.lookDeep(r)
+		a.Deep, a.Ends = c.lookDeep(r), c.lookEnds(r)
 		c.start(r, a)
 	}
 	if obs == nil {
@@ -76,6 +80,10 @@ func (c *Core) follow(r *Recovery) {
 			n = c.adopt(r, e, obs)
 		case EvacFollowing:
 			n = c.track(r, e, obs)
+		case EvacHeld:
+			n = c.bothEnds(r, e, obs)
+		case EvacReset:
+			n = c.resetRead(r, e, obs)
 		default: // nothing of it is on its way
 		}
 		if n != nil {
@@ -114,7 +122,7 @@ func describe(changed []*Evacuation) string {
 		n[e.State]++
 	}
 	s := ""
-	for _, st := range []EvacState{EvacIntent, EvacFollowing, EvacDone, EvacFailed, EvacSkipped, EvacPlanned} {
+	for _, st := range []EvacState{EvacIntent, EvacFollowing, EvacDone, EvacFailed, EvacSkipped, EvacPlanned, EvacHeld, EvacReset} {
 		if n[st] > 0 {
 			if s != "" {
 				s += ", "
@@ -136,25 +144,10 @@ func (e *Evacuation) describe() string {
 	if e.Reason != "" {
 		s += ": " + e.Reason
 	}
-	return s
-}
-
-// row finds the migration row of e's present attempt: the one it follows, or
-// the newest after the intent's baseline.
-func row(e *Evacuation, obs *Observation) (nova.Migration, bool) {
-	var found nova.Migration
-	for _, m := range obs.Rows {
-		if m.Server != e.Server {
-			continue
-		}
-		if e.Row != 0 && m.ID == e.Row {
-			return m, true
-		}
-		if e.Row == 0 && m.ID > e.AfterRow && m.ID > found.ID {
-			found = m
-		}
+	if e.Waits != "" {
+		s += ": " + e.Waits
 	}
-	return found, found.ID != 0
+	return s
 }
 
 // flying says that e's POST waits for its turn or its answer: nobody asks after it.
@@ -171,7 +164,7 @@ func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	}
 	if m, ok := row(e, obs); ok {
 		n := *e
-		n.State, n.Row, n.Dest = EvacFollowing, m.ID, m.Dest
+		n.State, n.Row, n.Dest = EvacFollowing, m.ID, m.Claimed()
 		return &n
 	}
 	if obs.Gone[e.Server] {
@@ -200,7 +193,7 @@ func (c *Core) resolved(r *Recovery, o Outcome) {
 		n := *e
 		n.State, n.Quiet = EvacFollowing, time.Time{}
 		if m, ok := row(e, o.Seen); ok {
-			n.Row, n.Dest = m.ID, m.Dest
+			n.Row, n.Dest = m.ID, m.Claimed()
 		}
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: []*Evacuation{&n}, Text: n.describe()})
 		return
@@ -230,8 +223,8 @@ func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	}
 	n := *e
 	n.Row = m.ID
-	if m.Dest != "" {
-		n.Dest = m.Dest
+	if dest := m.Claimed(); dest != "" {
+		n.Dest = dest
 	}
 	if obs.Gone[e.Server] { // whatever its row says: it may stay open for ever
 		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
@@ -259,6 +252,7 @@ func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Serv
 	switch {
 	case moved && well(s) && (m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted):
 		n.State, n.Dest, n.Reason = EvacDone, s.Host, ""
+		c.window.done(c.promised(r, &n), c.policy.InFlight)
 	case moved && well(s):
 		n.State, n.Dest, n.Reason = EvacDone, s.Host, fmt.Sprintf("its row ended as %s, but it is well there: somebody else moved it", m.Status)
 	case moved && s.VMState == nova.VMError:
@@ -271,6 +265,7 @@ func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Serv
 		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
 		n.Reason = fmt.Sprintf("evacuation ended as %s%s", m.Status, because(s.Fault))
 		n.Last = n.Reason
+		c.learn(&n, m.Status == nova.MigrationError)
 	}
 	return &n
 }
@@ -285,47 +280,12 @@ func retryAfter(attempt int) time.Duration {
 	return d
 }
 
-// promise promises POSTs, within the limit and on a fresh look only.
-func (c *Core) promise(r *Recovery) {
-	obs := c.seen[r.ID]
-	if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {
-		return
-	}
-	room := c.room()
-	var promised []*Evacuation
-	for _, e := range r.Evacuations {
-		due := e.State == EvacPlanned || e.State == EvacFailed && c.rested(e)
-		if !due || slices.ContainsFunc(e.Losses, func(l Loss) bool { return c.state.gone(l) != nil }) {
-			continue
-		}
-		if n := c.foreign(r.Host, e, obs); n != nil {
-			promised = append(promised, n)
-			continue
-		}
-		a := act(r, StepEvacuate)
-		a.Server, a.Attempt, a.Proof = e.Server, e.Attempt+1, r.Proof
-		if _, here := obs.Source[e.Server]; !here || room <= 0 || c.first[promiseKey(r, e)].After(obs.At) || c.busy(a.key()) {
-			continue
-		}
-		room--
-		n := *e
-		n.State, n.Attempt, n.Intent, n.Row, n.Quiet, n.Ended = EvacIntent, e.Attempt+1, c.world.Now, 0, time.Time{}, time.Time{}
-		n.AfterRow, n.RequestID, n.Dest, n.Reason = max(e.AfterRow, newest(e.Server, obs)), "", "", ""
-		promised = append(promised, &n)
-		c.sawFirst(promiseKey(r, &n))
-		c.start(r, a)
-	}
-	if len(promised) > 0 {
-		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: promised, Text: describe(promised)})
-	}
-}
-
 // foreign follows a row that somebody else's evacuation left open.
 func (c *Core) foreign(source nova.HostName, e *Evacuation, obs *Observation) *Evacuation {
 	for _, m := range obs.Rows {
 		if m.Server == e.Server && !m.Status.Terminal() && !e.lost(m.ID) {
 			n := *e
-			n.State, n.Row, n.Dest, n.Intent = EvacFollowing, m.ID, m.Dest, c.world.Now
+			n.State, n.Row, n.Dest, n.Intent = EvacFollowing, m.ID, m.Claimed(), c.world.Now
 			n.Reason = "somebody else is evacuating it already: followed"
 			return &n
 		}
@@ -343,16 +303,6 @@ func (c *Core) foreign(source nova.HostName, e *Evacuation, obs *Observation) *E
 	return nil
 }
 
-func newest(id nova.ServerID, obs *Observation) int {
-	last := 0
-	for _, m := range obs.Rows {
-		if m.Server == id && m.ID > last {
-			last = m.ID
-		}
-	}
-	return last
-}
-
 // posted takes the answer to an evacuate POST.
 func (c *Core) posted(r *Recovery, o Outcome) {
 	e := r.Evacuation(o.Action.Server)
@@ -364,12 +314,14 @@ func (c *Core) posted(r *Recovery, o Outcome) {
 	switch {
 	case o.OK:
 		n.State = EvacFollowing
-	case o.Definite && o.Cause == string(nova.FaultNotFound):
+	case o.Definite && o.Cause == string(nova.FaultNotFound) && n.To.Host == "": // or the host that was named is
 		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
 	case o.Definite:
 		n.State, n.Reason, n.Last = EvacFailed, o.Detail, o.Detail
 		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
+		c.learn(&n, o.Cause == string(nova.FaultNotFound) || o.Cause == string(nova.FaultRefused))
 	default:
+		c.window.trouble(c.world.Now, c.policy.InFlight)
 		n.Reason = "outcome not known: " + o.Detail
 	}
 	c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: []*Evacuation{&n}, Text: n.describe()})

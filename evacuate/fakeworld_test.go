@@ -60,6 +60,7 @@ type fakeRow struct {
 	nova.Migration
 	fate  string
 	moves time.Time
+	to    nova.Target
 }
 
 // latePost is a request that a proxy holds back: its caller has timed out.
@@ -81,11 +82,17 @@ type fakeWorld struct {
 	late     []latePost
 	// aggregates is what Nova tells of them.
 	aggregates map[nova.HostName][]string
-	lied       bool // a BMC was scripted to prove another machine off
+	// moves are live migrations and resizes, resetFate what becomes of resets: timeout,
+	// lost, refused.
+	moves     []nova.Migration
+	resetFate map[nova.ServerID][]string
+	// ram is what each host has; nil: Placement is not asked.
+	ram  map[nova.HostName]int
+	lied bool // a BMC was scripted to prove another machine off
 }
 
 func newFakeWorld() *fakeWorld {
-	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}}
+	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}}
 }
 
 func (w *fakeWorld) addHost(name nova.HostName, now time.Time) *fakeHost {
@@ -158,7 +165,7 @@ func (w *fakeWorld) move(now time.Time) []string {
 	w.late = slices.DeleteFunc(w.late, func(l latePost) bool {
 		s := w.server(l.server)
 		if s != nil && !now.Before(l.at) && s.Host == l.from {
-			w.accept(s, l.from, now)
+			w.accept(s, l.from, now, nova.Target{})
 			lines = append(lines, fmt.Sprintf("the late POST of %s arrives", l.server))
 		}
 		return !now.Before(l.at)
@@ -186,8 +193,13 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 	}
 	s := w.server(r.Server)
 	switch {
+	case r.fate == "unclaimed": // it lies in its destination's queue until that comes back
+		if d := w.host(r.Dest); d.up && !d.hung && d.boots > 1 {
+			r.fate, r.Status, r.moves = "", nova.MigrationPreMigrating, now.Add(3*time.Second)
+		}
+		return ""
 	case r.Status == nova.MigrationAccepted:
-		dest := w.schedule(r.Source)
+		dest := w.schedule(r.Source, r.to, s)
 		if dest == nil || r.fate == "novalidhost" {
 			r.Status, s.VMState, s.TaskState, s.Fault = nova.MigrationError, nova.VMError, "", "No valid host was found"
 			break
@@ -211,11 +223,14 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 }
 
 // schedule takes the host with the fewest servers, as Nova sees hosts.
-func (w *fakeWorld) schedule(not nova.HostName) *fakeHost {
+func (w *fakeWorld) schedule(not nova.HostName, to nova.Target, s *nova.Server) *fakeHost {
 	var best *fakeHost
 	least := 0
 	for _, h := range w.hosts {
-		if h.name == not || h.service.Disabled || h.service.State != nova.StateUp {
+		if h.name == not || h.service.Disabled || h.service.State != nova.StateUp || to.Host != "" && h.name != to.Host {
+			continue
+		}
+		if w.ram != nil && w.left(h.name) < s.RAMMiB || !to.Force && w.forbids(h.name, s) {
 			continue
 		}
 		n := 0
@@ -308,6 +323,12 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 			x.Network.Heard++
 		}
 	}
+	if w.ram != nil {
+		x.Rooms = RoomSight{At: now, By: map[nova.HostName]nova.Room{}}
+		for host := range w.ram {
+			x.Rooms.By[host] = nova.Room{Left: nova.Size{VCPUs: 1000, RAMMiB: w.left(host), DiskGiB: 1000}, Disabled: w.host(host).service.Disabled}
+		}
+	}
 	x.Aggregates = w.aggregates
 	for _, v := range w.servers {
 		x.Servers[v.Host] = append(x.Servers[v.Host], *v)
@@ -316,10 +337,44 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 }
 
 // accept writes the row of an accepted evacuation, ours or somebody else's.
-func (w *fakeWorld) accept(s *nova.Server, from nova.HostName, now time.Time) {
+func (w *fakeWorld) accept(s *nova.Server, from nova.HostName, now time.Time, to nova.Target) {
 	s.TaskState = nova.TaskRebuilding
 	w.rows = append(w.rows, &fakeRow{Migration: nova.Migration{ID: len(w.rows) + 1, Server: s.ID, Type: "evacuation",
-		Status: nova.MigrationAccepted, Source: from, CreatedAt: now}, fate: next(w.rowFate, s.ID), moves: now.Add(time.Second)})
+		Status: nova.MigrationAccepted, Source: from, Dest: to.Host, CreatedAt: now}, fate: next(w.rowFate, s.ID), moves: now.Add(time.Second), to: to})
+}
+
+// left is what Placement would give out of a host's memory.
+func (w *fakeWorld) left(host nova.HostName) int {
+	n := w.ram[host]
+	for _, s := range w.servers {
+		if s.Host == host {
+			n -= s.RAMMiB
+		}
+	}
+	for _, r := range w.rows {
+		if s := w.server(r.Server); s != nil && r.Status == nova.MigrationPreMigrating && r.Dest == host && s.Host != host {
+			n -= s.RAMMiB
+		}
+	}
+	return n
+}
+
+// forbids is Nova's filters of server groups: the dead host counts among those of its
+// members.
+func (w *fakeWorld) forbids(host nova.HostName, s *nova.Server) bool {
+	home, others := false, false
+	for _, o := range w.servers {
+		if o.ID == s.ID {
+			continue
+		}
+		if shares(s.Apart, o.Apart) && o.Host == host {
+			return true
+		}
+		if shares(s.Together, o.Together) {
+			others, home = true, home || o.Host == host
+		}
+	}
+	return others && !home
 }
 
 func (w *fakeWorld) delete(id nova.ServerID) {

@@ -15,8 +15,14 @@ type Capacity struct {
 func askCapacity(q question) (Standing, string) {
 	c := q.world.Capacity[q.host]
 	switch {
-	case q.world.Capacity == nil:
+	case q.world.Capacity == nil && q.world.Rooms.By == nil && q.world.Rooms.Err == "":
 		return NotConfigured, "nobody asks Placement whether the instances fit elsewhere"
+	case q.world.Capacity == nil && !q.world.Verdicts[q.host].Down():
+		return Met, "asked of Placement when it is down"
+	case q.world.Capacity == nil:
+		c = CapacityOf(q.world, q.policy, q.host)
+	}
+	switch {
 	case !c.Known:
 		return Warns, "it is not known whether the instances fit elsewhere" + because(c.Reason)
 	case c.Fits == 0 && c.Of > 0:

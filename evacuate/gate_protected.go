@@ -154,7 +154,7 @@ func (q question) stuckOnDisk(servers []nova.Server) string {
 		return ""
 	}
 	for _, s := range servers {
-		if s.VolumeBooted {
+		if diskMoves(s, storage) {
 			return ""
 		}
 	}

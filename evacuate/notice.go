@@ -53,9 +53,33 @@ type Report struct {
 	Proof         string            `json:"proof,omitempty"` // the method that gave it
 	Moved         int               `json:"moved"`
 	Left          map[string]string `json:"left,omitempty"` // instance: why it was not moved
-	LeftBehind    []string          `json:"left_behind,omitempty"`
-	ApprovedBy    string            `json:"approved_by,omitempty"`
-	Timeline      []Event           `json:"timeline"`
+	// Instances tells of each, in the order of the plan.
+	Instances  []InstanceReport `json:"instances,omitempty"`
+	LeftBehind []string         `json:"left_behind,omitempty"`
+	ApprovedBy string           `json:"approved_by,omitempty"`
+	Timeline   []Event          `json:"timeline"`
+}
+
+// InstanceReport is what became of one instance. Was is its state before anything,
+// Ended counts from the last heartbeat like the rest.
+type InstanceReport struct {
+	ID        nova.ServerID `json:"id"`
+	Name      string        `json:"name"`
+	Was       string        `json:"was"`
+	Outcome   EvacState     `json:"outcome"`
+	Host      nova.HostName `json:"host,omitempty"`
+	Attempts  int           `json:"attempts,omitempty"`
+	Ended     Seconds       `json:"ended_seconds,omitempty"`
+	RequestID string        `json:"request_id,omitempty"`
+	Reason    string        `json:"reason,omitempty"`
+}
+
+func (e *Evacuation) report(since func(time.Time) Seconds) InstanceReport {
+	out := InstanceReport{ID: e.Server, Name: e.Name, Was: e.VMState, Outcome: e.State, Host: e.Dest, Attempts: e.Attempt, RequestID: e.RequestID, Reason: orWord(e.Reason, e.Waits)}
+	if e.State == EvacDone || e.State == EvacSkipped {
+		out.Ended = since(e.Ended)
+	}
+	return out
 }
 
 // Seconds is a duration for programs that know no Go.
@@ -78,8 +102,9 @@ func (r *Recovery) Report() *Report {
 		out.ApprovedBy = r.Approval.Mark.String()
 	}
 	for _, e := range r.Evacuations {
+		out.Instances = append(out.Instances, e.report(since))
 		if e.State != EvacDone {
-			out.Left[e.Name] = orWord(e.Reason, string(e.State))
+			out.Left[e.Name] = orWord(orWord(e.Reason, e.Waits), string(e.State))
 			continue
 		}
 		out.Moved++

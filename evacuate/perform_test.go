@@ -39,6 +39,8 @@ func (c *cloud) perform(f *flight) {
 		f.out.Servers, took = c.on(a.Host), time.Second
 	case StepEvacuate:
 		took = c.post(f, &f.out)
+	case StepReset:
+		took = c.reset(f, &f.out)
 	case StepObserve, StepResolve:
 		took = pulse
 		f.out.Seen = c.observe(a)
@@ -186,7 +188,7 @@ func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 		c.breaks("POST of %s without its committed intent", a.Server)
 	}
 	for _, m := range c.rows {
-		if m.Server == a.Server && !m.Status.Terminal() && (m.Dest == "" || c.host(m.Dest).power && !c.lied) {
+		if m.Server == a.Server && !m.Status.Terminal() && (m.Dest == "" || m.Status == nova.MigrationAccepted || c.host(m.Dest).power && !c.lied) {
 			c.breaks("second live POST of %s: row %d is %s", a.Server, m.ID, m.Status)
 		}
 	}
@@ -208,11 +210,11 @@ func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 	case fate == "lost":
 		o.OK, o.Detail = false, "no answer in time"
 		return 10 * time.Second
-	case fate == "refused" || c.host(a.Host).service.State == nova.StateUp:
+	case fate == "refused" || c.host(a.Host).service.State == nova.StateUp || !movable[s.VMState]:
 		o.OK, o.Definite, o.Cause, o.Detail = false, true, string(nova.FaultConflict), "refused (HTTP 409)"
 		return pulse
 	}
-	c.accept(s, a.Host, c.now)
+	c.accept(s, a.Host, c.now, a.To)
 	o.RequestID = fmt.Sprintf("req-%d", len(c.rows))
 	if fate == "timeout" {
 		o.OK, o.Detail, o.RequestID = false, "no answer in time", ""
@@ -232,6 +234,9 @@ func (c *cloud) observe(a Action) *Observation {
 	}
 	for _, s := range c.on(a.Host) {
 		o.Source[s.ID] = s
+	}
+	if o.Ends = a.Ends; a.Ends {
+		o.Moves = c.moves
 	}
 	for _, id := range slices.Concat(a.Servers, []nova.ServerID{a.Server}) {
 		s := c.server(id)

@@ -95,7 +95,7 @@ func propose(host nova.HostName, s *State, w *World, p Policy, answers []Answer)
 	if r := s.Open(host); r != nil {
 		out.Recovery = r.ID
 	}
-	for _, e := range Plan(w.Servers[host], w.Storage[host], nil, p.protection(w)) {
+	for _, e := range Plan(w.Servers[host], w.Storage[host], nil, p, p.protection(w)) {
 		out.Instances = append(out.Instances, PlannedInstance{ID: e.Server, Name: e.Name, VMState: e.VMState, Move: e.State != EvacSkipped, Reason: e.Reason})
 	}
 	return out

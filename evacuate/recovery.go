@@ -148,6 +148,8 @@ const (
 	EvacDone      EvacState = "done"
 	EvacFailed    EvacState = "failed" // will be tried again at NotBefore
 	EvacSkipped   EvacState = "skipped"
+	EvacHeld      EvacState = "held"  // was on its way elsewhere: both ends are read
+	EvacReset     EvacState = "reset" // its state is being reset; what came of it is not known yet
 )
 
 // Evacuation is one instance's journal.
@@ -170,6 +172,29 @@ type Evacuation struct {
 	Quiet time.Time `json:"quiet,omitzero"`
 	// Losses are the attempts that died with their destination.
 	Losses []Loss `json:"losses,omitempty"`
+	// Reset is that of its state to error, Resets how often that was sent.
+	Reset  Reset `json:"reset,omitempty"`
+	Resets int   `json:"resets,omitempty"`
+	// Priority, Size and what its groups ask for order it among others; Odd: it asks for
+	// more of a host than room.
+	Priority int       `json:"priority,omitempty"`
+	Size     nova.Size `json:"size,omitzero"`
+	Odd      bool      `json:"odd,omitempty"`
+	Apart    []string  `json:"apart,omitempty"`
+	Together []string  `json:"together,omitempty"`
+	// Group is its own, After the one before it, both within Project; Ready is how long
+	// after it is up it counts as that.
+	Project string        `json:"project,omitempty"`
+	Group   string        `json:"group,omitempty"`
+	After   string        `json:"after,omitempty"`
+	Ready   time.Duration `json:"ready,omitempty"`
+	// To is where the attempt was asked to go; Avoid failed earlier ones, and Free says
+	// that a host that was named was refused: the scheduler chooses.
+	To    nova.Target     `json:"to,omitzero"`
+	Avoid []nova.HostName `json:"avoid,omitempty"`
+	Free  bool            `json:"free,omitempty"`
+	// Waits says why it is not sent yet.
+	Waits string `json:"waits,omitempty"`
 	// Last is why the last attempt that failed did, kept while the next is under way.
 	Last string `json:"last,omitempty"`
 }
@@ -214,7 +239,7 @@ func (r *Recovery) Done(s Step) bool {
 // skipped, or was never promised.
 func (r *Recovery) Terminal() bool {
 	for _, e := range r.Evacuations {
-		if e.State == EvacIntent || e.State == EvacFollowing {
+		if e.State == EvacIntent || e.State == EvacFollowing || e.State == EvacReset {
 			return false
 		}
 	}
@@ -223,7 +248,7 @@ func (r *Recovery) Terminal() bool {
 
 // sent says that an evacuation was promised at some time.
 func (r *Recovery) sent() bool {
-	return slices.ContainsFunc(r.Evacuations, func(e *Evacuation) bool { return e.Attempt > 0 })
+	return slices.ContainsFunc(r.Evacuations, func(e *Evacuation) bool { return e.Attempt > 0 || e.Resets > 0 })
 }
 
 // planned says that something is still to be sent.

@@ -6,52 +6,106 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// claimed is how long a POST may be without a destination before it is taken for
-// one that waits for a conductor or a scheduler: it holds nobody back any more.
-const claimed = time.Minute
+const (
+	// claimed is how long a POST may be without a destination before it is taken for
+	// one that waits for a conductor or a scheduler: it holds nobody back any more.
+	claimed = time.Minute
+	// roomsFresh is the greatest age of a look at Placement that is planned with.
+	roomsFresh = 2 * time.Minute
+	// claimSlack is how long Nova may take from a POST to its claim in Placement: what
+	// was promised later than that before the look is not in it.
+	claimSlack = 10 * time.Second
+)
 
-// room is how many POSTs may be promised now. Nova's scheduler chooses the
-// destination and its row has none until it is claimed, so that a limit by
-// destination is kept by waiting: while one has as many as it may, nothing more is
-// sent, and no more are without a destination at a time. A burst that the
-// scheduler sends to one host alone may pass the limit, by less than itself again.
-func (c *Core) room() int {
-	total, nowhere := 0, 0
-	by := map[nova.HostName]int{}
+// RoomSight is the last look at Placement.
+type RoomSight struct {
+	At  time.Time
+	By  map[nova.HostName]nova.Room
+	Err string
+}
+
+// Known says that the look is fresh enough to plan with.
+func (s RoomSight) Known(now time.Time) bool {
+	return s.By != nil && now.Sub(s.At) < roomsFresh
+}
+
+// load is what is in flight at one instant, over all recoveries.
+type load struct {
+	total   int
+	nowhere int // of these, without a destination for less than claimed
+	to      map[nova.HostName]int
+	// taken is what Placement, when it was looked at, did not know to be taken.
+	taken map[nova.HostName]nova.Size
+	// groups are the aggregates of each host, once somebody asked.
+	groups map[nova.HostName][]string
+}
+
+func (c *Core) load() *load {
+	l := &load{to: map[nova.HostName]int{}, taken: map[nova.HostName]nova.Size{}}
 	for _, r := range c.state.Recoveries {
 		if r.Status != StatusOpen {
 			continue
 		}
 		for _, e := range r.Evacuations {
-			switch {
-			case e.State != EvacIntent && e.State != EvacFollowing:
+			if e.State != EvacIntent && e.State != EvacFollowing {
 				continue
-			case e.Dest != "":
-				by[e.Dest]++
-			case c.underWayFor(r, e) < claimed:
-				nowhere++
 			}
-			total++
-		}
-	}
-	for _, entry := range c.ready.Commit { // promised in this very tick
-		for _, e := range entry.Evacuations {
-			if e.State == EvacIntent && e.Intent.Equal(c.world.Now) {
-				total++
-				nowhere++
+			l.total++
+			under := c.underWayFor(r, e)
+			switch dest := e.heading(); {
+			case dest == "" && under < claimed:
+				l.nowhere++
+			case dest != "":
+				l.add(dest, e, under < c.world.Now.Sub(c.world.Rooms.At)+claimSlack)
 			}
 		}
 	}
-	room, limit := c.policy.InFlight-total, c.policy.PerDestination
+	return l
+}
+
+func (l *load) add(dest nova.HostName, e *Evacuation, unknown bool) {
+	l.to[dest]++
+	if unknown {
+		was := l.taken[dest]
+		l.taken[dest] = nova.Size{VCPUs: was.VCPUs + e.Size.VCPUs, RAMMiB: was.RAMMiB + e.Size.RAMMiB, DiskGiB: was.DiskGiB + e.Size.DiskGiB}
+	}
+}
+
+// heading is where an attempt goes, as far as that is known.
+func (e *Evacuation) heading() nova.HostName {
+	if e.Dest != "" {
+		return e.Dest
+	}
+	return e.To.Host
+}
+
+// free says whether one more may be left to Nova's scheduler. A destination that it
+// chooses is known a second or so after the POST, so that a limit by destination is
+// kept by waiting: while one has as many as it may, nothing more is sent so, and no
+// more are without a destination at a time. A burst that the scheduler sends to one
+// host alone may pass the limit, by less than itself again.
+func (c *Core) free(l *load) bool {
+	limit := c.policy.PerDestination
 	if limit <= 0 {
-		return room
+		return true
 	}
-	for dest, n := range by {
+	for dest, n := range l.to {
 		// The scheduler chooses nobody who is down or disabled: what is stuck there
 		// is no reason to wait.
 		if s := c.world.Nova.Services[dest]; n >= limit && s.State == nova.StateUp && !s.Disabled {
-			return 0
+			return false
 		}
 	}
-	return min(room, limit-nowhere)
+	return l.nowhere < limit
+}
+
+// usable says that the scheduler would consider a host.
+func (w *World) usable(host nova.HostName) bool {
+	s, known := w.Nova.Services[host]
+	return known && s.State == nova.StateUp && !s.Disabled && !w.Rooms.By[host].Disabled
+}
+
+// left is what a host has beside what is on its way to it.
+func (w *World) left(host nova.HostName, taken map[nova.HostName]nova.Size) nova.Size {
+	return w.Rooms.By[host].Left.Less(taken[host])
 }

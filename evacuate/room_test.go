@@ -1,17 +1,21 @@
 package evacuate
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-func TestRoom(t *testing.T) {
+// TestLoad counts what is in flight, and says whether one more may be left to the
+// scheduler.
+func TestLoad(t *testing.T) {
 	type flight struct {
-		state EvacState
-		dest  nova.HostName
-		age   time.Duration
+		state    EvacState
+		dest, to nova.HostName
+		age      time.Duration
 	}
 	under := func(n int, f flight) (all []flight) {
 		for range n {
@@ -20,43 +24,211 @@ func TestRoom(t *testing.T) {
 		return all
 	}
 	for _, c := range []struct {
-		name     string
-		inFlight int
-		perDest  int
-		flights  []flight
-		promised int // in this tick
-		want     int
+		name    string
+		perDest int
+		flights []flight
+		total   int
+		free    bool
 	}{
-		{"nothing under way", 10, 0, nil, 0, 10},
-		{"no limit by destination", 10, 0, under(7, flight{EvacFollowing, "cmp2", 0}), 0, 3},
-		{"ended ones take no room", 10, 2, append(under(5, flight{EvacDone, "cmp2", 0}), under(5, flight{EvacFailed, "", 0})...), 0, 2},
-		{"no more than the limit at first", 10, 3, nil, 0, 3},
-		{"those without a destination count", 10, 3, under(2, flight{EvacIntent, "", time.Second}), 0, 1},
-		{"promised in this tick", 10, 3, nil, 2, 1},
-		{"spread", 10, 3, append(under(2, flight{EvacFollowing, "cmp2", 0}), under(2, flight{EvacFollowing, "cmp3", 0})...), 0, 3},
-		{"one destination is full", 10, 3, under(3, flight{EvacFollowing, "cmp2", 0}), 0, 0},
-		{"full, but down", 10, 3, under(3, flight{EvacFollowing, "cmp8", 0}), 0, 3},
-		{"full, but disabled", 10, 3, under(3, flight{EvacFollowing, "cmp9", 0}), 0, 3},
-		{"nobody claims them", 10, 3, under(3, flight{EvacFollowing, "", 2 * time.Minute}), 0, 3},
-		{"in flight bounds the whole", 4, 3, under(3, flight{EvacFollowing, "", 2 * time.Minute}), 0, 1},
+		{"nothing under way", 0, nil, 0, true},
+		{"no limit by destination", 0, under(7, flight{state: EvacFollowing, dest: "cmp2"}), 7, true},
+		{"ended ones take no room", 2, append(under(5, flight{state: EvacDone, dest: "cmp2"}), under(5, flight{state: EvacFailed})...), 0, true},
+		{"those without a destination count", 3, under(2, flight{state: EvacIntent, age: time.Second}), 2, true},
+		{"as many without one as one may have", 3, under(3, flight{state: EvacIntent, age: time.Second}), 3, false},
+		{"spread", 3, append(under(2, flight{state: EvacFollowing, dest: "cmp2"}), under(2, flight{state: EvacFollowing, dest: "cmp3"})...), 4, true},
+		{"one destination is full", 3, under(3, flight{state: EvacFollowing, dest: "cmp2"}), 3, false},
+		{"one that was named is full", 3, under(3, flight{state: EvacIntent, to: "cmp2"}), 3, false},
+		{"full, but down", 3, under(3, flight{state: EvacFollowing, dest: "cmp8"}), 3, true},
+		{"full, but disabled", 3, under(3, flight{state: EvacFollowing, dest: "cmp9"}), 3, true},
+		{"nobody claims them", 3, under(3, flight{state: EvacFollowing, age: 2 * time.Minute}), 3, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := DefaultPolicy()
-			p.InFlight, p.PerDestination = c.inFlight, c.perDest
-			core, r := NewCore(p), &Recovery{ID: "r1", Host: "cmp1", Status: StatusOpen}
+			core, r := aiming(), &Recovery{ID: "r1", Host: "cmp1", Status: StatusOpen}
+			core.policy.PerDestination = c.perDest
 			for _, f := range c.flights {
-				r.Evacuations = append(r.Evacuations, &Evacuation{State: f.state, Dest: f.dest, Intent: t0.Add(-f.age)})
+				r.Evacuations = append(r.Evacuations, &Evacuation{State: f.state, Dest: f.dest, To: nova.Target{Host: f.to}, Intent: t0.Add(-f.age)})
 			}
-			core.state = NewState()
 			core.state.Recoveries["r1"] = r
-			core.world = World{Now: t0, Nova: NovaSight{Services: map[nova.HostName]nova.Service{
-				"cmp2": {State: nova.StateUp}, "cmp3": {State: nova.StateUp}, "cmp8": {State: nova.StateDown}, "cmp9": {State: nova.StateUp, Disabled: true}}}}
-			for range c.promised {
-				core.commit(Entry{Kind: KindEvacuations, Recovery: "r1", Evacuations: []*Evacuation{{State: EvacIntent, Intent: t0}}})
-			}
-			if got := core.room(); got != c.want {
-				t.Errorf("room for %d, want %d", got, c.want)
+			l := core.load()
+			if l.total != c.total || core.free(l) != c.free {
+				t.Errorf("%d in flight, free %t; want %d, %t", l.total, core.free(l), c.total, c.free)
 			}
 		})
+	}
+}
+
+// aiming is a core that sees five hosts: cmp1 died, cmp2 to cmp4 are like it, cmp8 is
+// down, cmp9 disabled.
+func aiming() *Core {
+	core := NewCore(DefaultPolicy())
+	core.state = NewState()
+	core.world = World{Now: t0, Verdicts: map[nova.HostName]detector.Verdict{}, Servers: map[nova.HostName][]nova.Server{},
+		Rooms: RoomSight{At: t0, By: map[nova.HostName]nova.Room{}},
+		Nova:  NovaSight{AggregatesAt: t0, Services: map[nova.HostName]nova.Service{"cmp1": {State: nova.StateDown, Zone: "az1"}}}}
+	for _, h := range []nova.HostName{"cmp2", "cmp3", "cmp4", "cmp8", "cmp9"} {
+		state := nova.StateUp
+		if h == "cmp8" {
+			state = nova.StateDown
+		}
+		core.world.Nova.Services[h] = nova.Service{Host: h, State: state, Zone: "az1", Disabled: h == "cmp9"}
+		core.world.Verdicts[h] = detector.Verdict{Host: h, State: detector.Healthy}
+		core.world.Rooms.By[h] = nova.Room{Left: nova.Size{VCPUs: 16, RAMMiB: 4096, DiskGiB: 100}}
+	}
+	return core
+}
+
+// TestAim: one thing is changed at a time; where nothing good is left to name, Nova's
+// scheduler chooses, and where it would certainly find no host, the instance waits.
+func TestAim(t *testing.T) {
+	only := func(c *Core, hosts ...nova.HostName) {
+		for _, h := range []nova.HostName{"cmp2", "cmp3", "cmp4"} {
+			keep := false
+			for _, x := range hosts {
+				keep = keep || x == h
+			}
+			if !keep {
+				c.world.Rooms.By[h] = nova.Room{}
+			}
+		}
+	}
+	member := func(group, id string) nova.Server {
+		return nova.Server{ID: nova.ServerID(id), Apart: []string{group}, Together: []string{group}}
+	}
+	for name, tt := range map[string]struct {
+		change func(c *Core, e *Evacuation, l *load)
+		want   nova.HostName // "": the scheduler's
+		force  bool
+		wait   string
+	}{
+		"the first by name": {func(*Core, *Evacuation, *load) {}, "cmp2", false, ""},
+		"the least busy":    {func(_ *Core, _ *Evacuation, l *load) { l.to["cmp2"], l.to["cmp3"] = 1, 1 }, "cmp4", false, ""},
+		"the roomiest": {func(c *Core, _ *Evacuation, _ *load) {
+			c.world.Rooms.By["cmp3"] = nova.Room{Left: nova.Size{VCPUs: 16, RAMMiB: 8192, DiskGiB: 100}}
+		}, "cmp3", false, ""},
+		"the scheduler by policy":  {func(c *Core, _ *Evacuation, _ *load) { c.policy.Destinations = DestinationsScheduler }, "", false, ""},
+		"the name was refused":     {func(_ *Core, e *Evacuation, _ *load) { e.Free = true }, "", false, ""},
+		"it asks for more":         {func(_ *Core, e *Evacuation, _ *load) { e.Odd = true }, "", false, ""},
+		"one that failed it":       {func(_ *Core, e *Evacuation, _ *load) { e.Avoid = []nova.HostName{"cmp2"} }, "cmp3", false, ""},
+		"Placement is silent":      {func(c *Core, e *Evacuation, _ *load) { e.Size.RAMMiB = 1 << 20; c.world.Rooms.At = t0.Add(-roomsFresh) }, "", false, ""},
+		"aggregates are not known": {func(c *Core, _ *Evacuation, _ *load) { c.world.Nova.AggregatesAt = time.Time{} }, "", false, ""},
+		"another zone": {func(c *Core, _ *Evacuation, _ *load) {
+			only(c, "cmp3")
+			s := c.world.Nova.Services["cmp3"]
+			s.Zone = "az2"
+			c.world.Nova.Services["cmp3"] = s
+		}, "", false, ""},
+		"another aggregate": {func(c *Core, _ *Evacuation, _ *load) {
+			c.world.Nova.Aggregates = []nova.Aggregate{{Name: "gpu", Hosts: []nova.HostName{"cmp2"}}}
+		}, "cmp3", false, ""},
+		"suspect": {func(c *Core, _ *Evacuation, _ *load) {
+			c.world.Verdicts["cmp2"] = detector.Verdict{State: detector.Suspect}
+		}, "cmp3", false, ""},
+		"being recovered": {func(c *Core, _ *Evacuation, _ *load) {
+			c.state.Recoveries["r2"] = &Recovery{ID: "r2", Host: "cmp2", Status: StatusOpen}
+		}, "cmp3", false, ""},
+		"in maintenance": {func(c *Core, _ *Evacuation, _ *load) { c.state.Hosts["cmp2"] = &Host{Maintenance: true} }, "cmp3", false, ""},
+		"disabled in Placement": {func(c *Core, _ *Evacuation, _ *load) {
+			r := c.world.Rooms.By["cmp2"]
+			r.Disabled = true
+			c.world.Rooms.By["cmp2"] = r
+		}, "cmp3", false, ""},
+		"full by what is on its way": {func(_ *Core, _ *Evacuation, l *load) { l.taken["cmp2"] = nova.Size{RAMMiB: 4096} }, "cmp3", false, ""},
+		"room on no host":            {func(_ *Core, e *Evacuation, _ *load) { e.Size.RAMMiB = 4097 }, "", false, waitsRoom},
+		"room on unlike hosts only": {func(c *Core, _ *Evacuation, _ *load) {
+			c.world.Nova.Aggregates = []nova.Aggregate{{Name: "gpu", Hosts: []nova.HostName{"cmp2", "cmp3", "cmp4"}}}
+		}, "", false, ""},
+		"room on a disabled host only": {func(c *Core, e *Evacuation, _ *load) { only(c); e.Size.RAMMiB = 1 }, "", false, waitsRoom},
+		"a destination rebuilds as many as it may": {func(c *Core, _ *Evacuation, l *load) {
+			c.policy.PerDestination = 2
+			l.to["cmp2"], l.to["cmp3"], l.to["cmp4"] = 2, 2, 2
+		}, "", false, "as many as it may"},
+		"anti-affinity: not where a member lives": {func(c *Core, e *Evacuation, _ *load) {
+			e.Apart = []string{"g"}
+			c.world.Servers["cmp2"] = []nova.Server{member("g", "vm2")}
+		}, "cmp3", false, ""},
+		"anti-affinity: a sibling is on its way": {func(c *Core, e *Evacuation, _ *load) {
+			e.Apart = []string{"g"}
+			c.state.Recoveries["r2"] = &Recovery{ID: "r2", Host: "cmp5", Status: StatusOpen, Evacuations: []*Evacuation{{Server: "vm2", Apart: []string{"g"}, State: EvacFollowing, Intent: t0}}}
+		}, "", false, "another member"},
+		"anti-affinity: a sibling has hung for a minute": {func(c *Core, e *Evacuation, _ *load) {
+			e.Apart = []string{"g"}
+			c.state.Recoveries["r2"] = &Recovery{ID: "r2", Host: "cmp5", Status: StatusOpen, Opened: t0.Add(-time.Hour),
+				Evacuations: []*Evacuation{{Server: "vm2", Apart: []string{"g"}, State: EvacFollowing, Dest: "cmp2", Intent: t0.Add(-claimed)}}}
+		}, "cmp3", false, ""},
+		"affinity: where a member lives": {func(c *Core, e *Evacuation, _ *load) {
+			e.Together = []string{"g"}
+			c.world.Servers["cmp4"] = []nova.Server{member("g", "vm2")}
+		}, "cmp4", false, ""},
+		"affinity: alone in its group": {func(_ *Core, e *Evacuation, _ *load) { e.Together = []string{"g"} }, "cmp2", false, ""},
+		"affinity: all are dead":       {func(c *Core, e *Evacuation, _ *load) { dead(c, e) }, "", false, waitsAffinity},
+		"affinity: all are dead, by force": {func(c *Core, e *Evacuation, _ *load) {
+			dead(c, e)
+			c.policy.Affinity = AffinityForce
+		}, "cmp2", true, ""},
+		"affinity: by force to nobody": {func(c *Core, e *Evacuation, _ *load) {
+			dead(c, e)
+			c.policy.Affinity = AffinityForce
+			e.Odd = true
+		}, "", false, waitsAffinity},
+		"affinity: a sibling has arrived": {func(c *Core, e *Evacuation, _ *load) {
+			dead(c, e)
+			x := c.state.Recoveries["r1"].Evacuations[0]
+			x.State, x.Dest = EvacDone, "cmp3"
+		}, "cmp3", false, ""},
+	} {
+		c, l := aiming(), &load{to: map[nova.HostName]int{}, taken: map[nova.HostName]nova.Size{}}
+		r := &Recovery{ID: "r1", Host: "cmp1", Status: StatusOpen}
+		c.state.Recoveries["r1"] = r
+		e := &Evacuation{Server: "vm1", State: EvacPlanned, Size: nova.Size{VCPUs: 1, RAMMiB: 1024, DiskGiB: 10}}
+		tt.change(c, e, l)
+		got := c.aim(r, e, l)
+		if got.to.Host != tt.want || got.to.Force != tt.force || (tt.wait == "") != (got.wait == "") || !strings.Contains(got.wait, tt.wait) {
+			t.Errorf("%s: %+v, want %q force %t wait %q", name, got, tt.want, tt.force, tt.wait)
+		}
+	}
+}
+
+// dead puts another member of an affinity group on the same dead host.
+func dead(c *Core, e *Evacuation) {
+	e.Together = []string{"g"}
+	c.state.Recoveries["r1"].Evacuations = []*Evacuation{{Server: "vm2", Together: []string{"g"}, State: EvacPlanned}, e}
+}
+
+func TestWindow(t *testing.T) {
+	var w window
+	if w.limit(40) != windowFirst || w.limit(4) != 4 {
+		t.Errorf("begins at %d, %d under a limit of 4", w.limit(40), w.limit(4))
+	}
+	for range 100 {
+		w.done(time.Second, 40)
+	}
+	if w.limit(40) != 40 {
+		t.Errorf("after 100 quick ones %d", w.limit(40))
+	}
+	w.trouble(t0, 40)
+	w.trouble(t0.Add(time.Second), 40)
+	if w.limit(40) != 20 {
+		t.Errorf("after one trouble, and its echo, %d", w.limit(40))
+	}
+	w.done(time.Second, 40)
+	if got := w.limit(40); got != 20 {
+		t.Errorf("grows slowly after trouble, not to %d", got)
+	}
+	for range 200 {
+		w.done(time.Minute, 40)
+	}
+	if got := w.limit(40); got != 20 {
+		t.Errorf("grows though the builds queue: %d", got)
+	}
+	for i := range 20 {
+		w.trouble(t0.Add(time.Duration(i)*time.Minute), 40)
+	}
+	if w.limit(40) != windowLeast {
+		t.Errorf("never below %d: %d", windowLeast, w.limit(40))
+	}
+	w.trouble(t0.Add(-time.Hour), 40) // its clock was set back
+	w.done(time.Second, 40)
+	if w.limit(1) != 1 {
+		t.Errorf("the policy's limit stands above it: %d", w.limit(1))
 	}
 }

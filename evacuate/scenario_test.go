@@ -130,7 +130,7 @@ func (c *cloud) verb(f []string) error {
 		c.delete(nova.ServerID(arg(1)))
 	case "foreign":
 		s := c.server(nova.ServerID(arg(1)))
-		c.accept(s, s.Host, c.now)
+		c.accept(s, s.Host, c.now, nova.Target{Host: nova.HostName(arg(2))})
 	case "tick":
 		d, err := time.ParseDuration(arg(1))
 		if err != nil {
@@ -221,7 +221,11 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 		c.host(host).dump = c.now
 	case "metadata":
 		k, v, _ := strings.Cut(arg(2), "=")
-		c.server(nova.ServerID(arg(1))).Metadata = map[string]string{k: v}
+		s := c.server(nova.ServerID(arg(1)))
+		if s.Metadata == nil {
+			s.Metadata = map[string]string{}
+		}
+		s.Metadata[k], s.Project = v, "p1"
 	case "return":
 		r := c.recovery(host)
 		return c.operator(Entry{Kind: KindReturn, Recovery: r.ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}, Text: "asked back by ann"})

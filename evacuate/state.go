@@ -190,8 +190,11 @@ func (s *State) Permits(a Action) error {
 	if err := s.halts(a, r); err != nil {
 		return err
 	}
-	if _, ok := r.Proved(); (a.Step == StepForceDown || a.Step == StepEvacuate) && (!ok || a.Boot != r.Boot) {
+	if _, ok := r.Proved(); (a.Step == StepForceDown || a.Step == StepEvacuate || a.Step == StepReset) && (!ok || a.Boot != r.Boot) {
 		return fmt.Errorf("%w: it was voided: %s", fence.ErrNoProof, r.Void)
+	}
+	if e := r.Evacuation(a.Server); a.Step == StepReset && (e == nil || e.State != EvacReset || e.Resets != a.Attempt) {
+		return fmt.Errorf("reset %d of %s is not the one that was promised", a.Attempt, a.Server)
 	}
 	if e := r.Evacuation(a.Server); a.Step == StepEvacuate && (e == nil || e.State != EvacIntent || e.Attempt != a.Attempt) {
 		return fmt.Errorf("attempt %d of %s is not the one that was promised", a.Attempt, a.Server)

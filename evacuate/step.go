@@ -29,6 +29,10 @@ const (
 	StepEnable    Step = "enable"
 	StepCancel    Step = "cancel"
 
+	// StepReset writes one instance's state before its evacuation; its journal is
+	// the instance's own.
+	StepReset Step = "reset"
+
 	// StepObserve and StepResolve only read: they are never recorded.
 	StepObserve Step = "observe"
 	StepResolve Step = "resolve"

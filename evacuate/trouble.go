@@ -53,6 +53,9 @@ func (c *Core) trouble(r *Recovery, e *Evacuation, obs *Observation) string {
 			return why
 		}
 	}
+	if why := e.stalled(); why != "" {
+		return why
+	}
 	if e.State != EvacIntent && e.State != EvacFollowing && e.State != EvacFailed {
 		return ""
 	}

@@ -1,7 +1,6 @@
 package evacuate
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
@@ -68,7 +67,7 @@ func (c *cloud) verbOfModes(f []string, host nova.HostName, arg func(int) string
 	case "cancel":
 		_ = c.operator(Entry{Kind: KindCancel, Recovery: c.recovery(host).ID, Text: "a mistake"})
 	default:
-		return fmt.Errorf("no verb %q", f[0])
+		return c.verbOfStates(f, arg)
 	}
 	return nil
 }

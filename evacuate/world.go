@@ -20,6 +20,8 @@ type World struct {
 	Nova  NovaSight
 	// Servers were listed while Nova answered, by host.
 	Servers map[nova.HostName][]nova.Server
+	// Rooms is what Placement would still give out.
+	Rooms   RoomSight
 	Network NetworkSight
 	// Cloud is the condition of the whole; the zero value is none.
 	Cloud   detector.Cloud
@@ -116,18 +118,6 @@ type Fencing struct {
 	Controller string
 }
 
-// Storage is where a host's instances keep their disks.
-type Storage string
-
-// Storage policies. An image-backed instance on anything but shared storage
-// would be rebuilt from its image: its data would be lost.
-const (
-	StorageNone   Storage = "none"
-	StorageShared Storage = "shared"
-	StorageVolume Storage = "volume"
-	StorageLocal  Storage = "local"
-)
-
 // Policy is what the operator decides.
 type Policy struct {
 	// Voters is unused by the core and fixed by the ledger.
@@ -148,15 +138,22 @@ type Policy struct {
 	Concurrency int  `json:"concurrency"`
 	InFlight    int  `json:"in_flight"`
 	// PerDestination bounds the evacuations in flight towards one host. 0: not.
-	PerDestination int           `json:"per_destination,omitempty"`
-	QuietPeriod    time.Duration `json:"quiet_period"`
-	HealthyDelay   time.Duration `json:"healthy_delay"`
+	PerDestination int `json:"per_destination,omitempty"`
+	// Destinations says who chooses where instances go, Affinity what is done with hard
+	// affinity groups, Order what comes first.
+	Destinations Destinations  `json:"destinations,omitempty"`
+	Affinity     Affinity      `json:"affinity,omitempty"`
+	Order        Order         `json:"order,omitzero"`
+	QuietPeriod  time.Duration `json:"quiet_period"`
+	HealthyDelay time.Duration `json:"healthy_delay"`
 	// FlapLimit points within FlapWindow put a returned host into quarantine. 0:
 	// none does.
 	FlapLimit  int           `json:"flap_limit,omitempty"`
 	FlapWindow time.Duration `json:"flap_window,omitempty"`
 	Quarantine time.Duration `json:"quarantine,omitempty"`
 	Protect    Protect       `json:"protect,omitempty"`
+	// Restart are the states that are reset to error to be evacuated (Restartable).
+	Restart []string `json:"restart,omitempty"`
 	// KdumpQuiet without a message ends a dump, KdumpMost is how long one is
 	// waited for. 0: nobody listens.
 	KdumpQuiet time.Duration `json:"kdump_quiet,omitempty"`
@@ -184,7 +181,8 @@ func DefaultPolicy() Policy {
 	return Policy{
 		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute, CliffPercent: 5, CliffWindow: 5 * time.Second,
 		FlapLimit: 4, FlapWindow: 24 * time.Hour, Quarantine: 24 * time.Hour,
-		Concurrency: 2, InFlight: 10, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
+		Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true},
+		Concurrency: 2, InFlight: 40, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		NovaFresh: 15 * time.Second, Fenceable: 24 * time.Hour, EvidenceFresh: 3 * time.Second, Stuck: 15 * time.Minute,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 	}

@@ -27,7 +27,21 @@ func (s MigrationStatus) Terminal() bool {
 	return false
 }
 
-// Migration is one row of os-migrations of type evacuation.
+// Types of migrations.
+const (
+	TypeEvacuation    = "evacuation"
+	TypeLiveMigration = "live-migration"
+	TypeResize        = "resize"
+	TypeMigration     = "migration" // cold
+)
+
+// Fruitless says of a live migration or a resize that it ended and left the server
+// where it was (objects/fields.py, MigrationStatus).
+func (s MigrationStatus) Fruitless() bool {
+	return s == MigrationError || s == MigrationFailed || s == "cancelled" || s == "reverted"
+}
+
+// Migration is one row of os-migrations.
 type Migration struct {
 	ID        int
 	UUID      string
@@ -39,6 +53,16 @@ type Migration struct {
 	CreatedAt time.Time
 	// UpdatedAt is zero while the row is as the API wrote it.
 	UpdatedAt time.Time
+}
+
+// Claimed is the host that has taken the work on, "" if none is known to have. A row
+// that is accepted bears the name of a host that was asked for, if any: the request
+// may lie in that host's queue, and outlive its death there.
+func (m Migration) Claimed() HostName {
+	if m.Status == MigrationAccepted {
+		return ""
+	}
+	return m.Dest
 }
 
 // InstanceAction is one entry of a server's action log.

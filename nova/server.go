@@ -23,8 +23,16 @@ const (
 	VMBuilding = "building"
 	VMDeleted  = "deleted"
 
-	TaskRebuilding = "rebuilding"
-	TaskMigrating  = "migrating"
+	VMPaused    = "paused"
+	VMSuspended = "suspended"
+	VMRescued   = "rescued"
+	VMResized   = "resized" // VERIFY_RESIZE
+
+	TaskRebuilding   = "rebuilding"
+	TaskMigrating    = "migrating"
+	TaskResizePrep   = "resize_prep" // nothing of its disk has moved yet
+	TaskDeleting     = "deleting"
+	TaskSoftDeleting = "soft-deleting"
 )
 
 // Server is what Lifeboat reads of an instance. VMState and TaskState carry
@@ -45,11 +53,15 @@ type Server struct {
 	Volumes      int
 	RAMMiB       int
 	VCPUs        int
+	DiskGiB      int // on the host; a root disk on a volume is none
 	Metadata     map[string]string
 	Fault        string
 	// Groups are the UUIDs of the server groups it belongs to.
 	Groups []string
-	Flavor string
+	// Apart are those of them whose members must not share a host, Together those
+	// whose members must.
+	Apart, Together []string
+	Flavor          string
 	// FlavorExtra are the flavor's extra specs as they were at boot; nil where
 	// the account may not see them.
 	FlavorExtra map[string]string

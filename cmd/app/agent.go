@@ -43,6 +43,7 @@ type Agent struct {
 	leaving  atomic.Bool
 	versions map[string]uint64 // of each controller's roster, by heedRoster alone
 	compute  atomic.Value      // the last finding about nova-compute's process
+	gate     atomic.Value      // the last word of its start gate
 	mu       sync.Mutex
 	ident    *identity.Identity
 	roster   roster
@@ -131,6 +132,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	if name := a.cfg.Sensors.ComputeProcess; name != "" {
 		a.stop.every(sensorEvery, func(context.Context) { a.compute.Store(service.Process("/proc", name)) })
 	}
+	a.stop.every(sensorEvery, func(context.Context) { a.gate.Store(a.gateSensor()) })
 	a.stop.every(networksEvery, a.lookAround)
 	a.stop.wg.Go(func() { a.ways.ask(a.stop.ctx) })
 	a.stop.every(mendEvery, a.ways.tend)
@@ -199,6 +201,9 @@ func (a *Agent) sensors() map[string]string {
 	found := map[string]string{}
 	if word, ok := a.compute.Load().(string); ok {
 		found[a.cfg.Sensors.ComputeProcess] = word
+	}
+	if word, ok := a.gate.Load().(string); ok && word != "" {
+		found[sensorGate] = word
 	}
 	a.mu.Lock()
 	keys := a.keys

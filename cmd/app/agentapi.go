@@ -45,6 +45,7 @@ func (c *Controller) agentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+pathEnrol, c.enrol)
 	mux.HandleFunc("GET "+pathRoster, c.giveRoster)
 	mux.HandleFunc("POST "+pathRenew, c.renew)
+	mux.HandleFunc("GET "+pathGate, c.answerGate)
 }
 
 // enrol takes a host in: its token is used up in the same entry that notes its
@@ -114,7 +115,9 @@ func (c *Controller) giveRoster(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "only enrolled hosts and controllers get the roster")
 	case peer.Host:
 		c.hearMachine(nova.HostName(name), r.Header.Get(machineHeader))
-		reply(w, c.roster(nova.HostName(name)))
+		roster := c.roster(nova.HostName(name))
+		roster.Watches = !c.acts(nova.HostName(name))
+		reply(w, roster)
 	default:
 		reply(w, c.roster(""))
 	}

@@ -53,7 +53,7 @@ type Controller struct {
 	addresses map[nova.HostName][]heartbeat.Address
 	racks     map[nova.HostName]string
 	// storage and places are as configured; nobody writes to them.
-	storage map[nova.HostName]evacuate.Storage
+	storage map[nova.HostName]evacuate.Storage // "": the host does not say
 	places  map[nova.HostName][]evacuate.Domain
 	ports   []uint16
 
@@ -92,7 +92,10 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts)}
 	for _, h := range cfg.Hosts {
 		name := nova.HostName(h.Name)
-		c.racks[name], c.storage[name] = h.Domain, evacuate.Storage(h.Storage)
+		c.racks[name] = h.Domain
+		if c.storage[name] = ""; !h.Unsaid {
+			c.storage[name] = evacuate.Storage(h.Storage)
+		}
 		for _, network := range slices.Sorted(maps.Keys(h.Addresses)) {
 			c.addresses[name] = append(c.addresses[name], heartbeat.Address{Network: network, Addr: h.Addresses[network]})
 		}
@@ -245,6 +248,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(3*time.Second, c.lookAtNova)
 	c.stop.every(15*time.Second, c.listServers)
 	c.stop.every(3*time.Second, c.lookAtAggregates)
+	c.stop.every(3*time.Second, c.lookAtRooms)
 	c.engine.Run(ctx)
 }
 

@@ -52,10 +52,19 @@ func (c *Controller) domains(sight evacuate.NovaSight) map[nova.HostName][]evacu
 	return out
 }
 
+// storages are the hosts' own as configured, else their aggregates', else the cloud's.
+func (c *Controller) storages(sight evacuate.NovaSight) map[nova.HostName]evacuate.Storage {
+	out := make(map[nova.HostName]evacuate.Storage, len(c.storage))
+	for host, own := range c.storage {
+		out[host] = evacuate.StorageOf(host, own, evacuate.Storage(c.cfg.Policy.Storage), sight.Aggregates)
+	}
+	return out
+}
+
 // needsAggregates says that a gate looks at Nova's aggregates.
 func needsAggregates(p evacuate.Policy) bool {
 	_, asked := p.StormDomains[evacuate.DomainAggregate]
-	return asked || p.Aggregates || p.Chooses()
+	return asked || p.Aggregates || p.Chooses() || p.Destinations == evacuate.DestinationsSpread
 }
 
 const (

@@ -37,7 +37,7 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 			again = r.Refence
 		}
 	})
-	after := a.Step == evacuate.StepForceDown || a.Step == evacuate.StepEvacuate
+	after := a.Step == evacuate.StepForceDown || a.Step == evacuate.StepEvacuate || a.Step == evacuate.StepReset
 	if err != nil || !after && (a.Step != evacuate.StepFence || again) {
 		return err
 	}

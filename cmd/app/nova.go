@@ -29,6 +29,10 @@ type cloud struct {
 	moved   map[nova.HostName]time.Time // updated_at as last seen
 	touched map[nova.HostName]time.Time // by our own writes
 
+	rooms         evacuate.RoomSight
+	roomsDue      time.Time
+	spare         *evacuate.Spare // of spareOf
+	spareOf       evacuate.RoomSight
 	aggregates    []nova.Aggregate
 	aggregatesAt  time.Time
 	aggregatesErr string
@@ -229,6 +233,14 @@ func (c *cloud) Stop(ctx context.Context, id nova.ServerID) (string, error) {
 	return cl.Stop(ctx, id)
 }
 
+func (c *cloud) Moves(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.Moves(ctx, source)
+}
+
 func (c *cloud) Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
 	cl, err := c.connected(ctx)
 	if err != nil {
@@ -246,7 +258,7 @@ func (c *cloud) Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceA
 }
 
 // Evacuate sends the POST, only with a proof for this host and boot in hand.
-func (c *cloud) Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (string, error) {
+func (c *cloud) Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID, to nova.Target) (string, error) {
 	if !proof.Covers(string(source), boot) {
 		return "", &nova.Error{Doing: "evacuate " + string(id), Fault: nova.FaultUnsent, Err: fmt.Errorf("%w for %s", fence.ErrNoProof, source)}
 	}
@@ -254,7 +266,19 @@ func (c *cloud) Evacuate(ctx context.Context, proof fence.Proof, source nova.Hos
 	if err != nil {
 		return "", err
 	}
-	return cl.Evacuate(ctx, id)
+	return cl.Evacuate(ctx, id, to)
+}
+
+// Reset resets a server's state, with a proof in hand like an evacuation.
+func (c *cloud) Reset(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (string, error) {
+	if !proof.Covers(string(source), boot) {
+		return "", &nova.Error{Doing: "reset " + string(id), Fault: nova.FaultUnsent, Err: fmt.Errorf("%w for %s", fence.ErrNoProof, source)}
+	}
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cl.Reset(ctx, id)
 }
 
 // serviceSink adapts the table's Service.

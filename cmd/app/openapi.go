@@ -87,7 +87,7 @@ func (c *Controller) Status() api.Status {
 	if s.Drain != nil {
 		st.Drained = "by " + s.Drain.String()
 	}
-	st.ModeSet = s.CloudMode().When()
+	st.ModeSet, st.Spare = s.CloudMode().When(), c.spare()
 	return st
 }
 

@@ -15,11 +15,12 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 	out.CliffPercent, out.CliffWindow = p.Storm.Cliff.Percent, p.Storm.Cliff.Within
 	out.StormDomains = map[string]evacuate.DomainLimit{}
 	out.FlapLimit, out.FlapWindow, out.Quarantine = p.Flap.Limit, p.Flap.Window, p.Flap.Quarantine
-	out.Protect = evacuate.Protect(p.Protect)
+	out.Protect, out.Restart = evacuate.Protect(p.Protect), p.Restart
 	for kind, l := range p.Storm.Domains {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}
-	out.PerDestination = p.PerDestination
+	out.PerDestination, out.Destinations, out.Affinity = p.PerDestination, evacuate.Destinations(p.Destinations), evacuate.Affinity(p.Affinity)
+	out.Order = evacuate.Order{Owners: p.Order.Owners, Projects: p.Order.Projects}
 	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
 	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
 	if k.Listen.IsValid() {

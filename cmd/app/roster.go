@@ -31,6 +31,9 @@ type roster struct {
 	Peers    []rosterPeer `json:"peers,omitempty"`
 	// VIP is what hosts ask of the control plane; nil: nothing is watched.
 	VIP *vipOrders `json:"vip,omitempty"`
+	// Watches says that the mode of the asking host only watches: its start gate is open
+	// even where no controller answers later.
+	Watches bool `json:"watches,omitempty"`
 	// Ring renews the ring's keys with the roster, so that a rotation reaches
 	// everybody. Nil: this controller does not know.
 	Ring *ringGrant `json:"ring,omitempty"`

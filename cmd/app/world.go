@@ -28,9 +28,10 @@ func (c *Controller) World() evacuate.World {
 	c.mu.Unlock()
 	sight, servers := c.cloud.seen()
 	w.Nova, w.Servers, w.Domains = sight, servers, c.domains(sight)
+	w.Rooms = c.cloud.room()
 	w.Fencing = c.powers.sights()
 	w.Terms = c.observer.ackTerms()
-	w.Frozen, w.Aggregates, w.Storage = c.frozen(), c.aggregates(), c.storage
+	w.Frozen, w.Aggregates, w.Storage = c.frozen(), c.aggregates(), c.storages(sight)
 	var settled map[nova.HostName]bool
 	control, paths := c.vips.look(w.Leader.Is, w.Leader.Term)
 	c.machine.Locked(func(s *evacuate.State) {

@@ -44,6 +44,9 @@ func (s *shell) status() *cobra.Command {
 			if st.NovaError != "" {
 				nova += ": " + st.NovaError
 			}
+			if st.Spare != nil {
+				fmt.Fprintf(w, "capacity\t%s\n", st.Spare.Text())
+			}
 			fmt.Fprintf(w, "nova\t%s\nhosts\t%d\nversion\t%s\n", nova, st.Hosts, st.Version)
 		})
 	})

@@ -1,4 +1,5 @@
-// lifeboat-agent runs one agent until it is told to stop.
+// lifeboat-agent runs one agent until it is told to stop; `lifeboat-agent gate` waits
+// until this host may start its nova-compute.
 package main
 
 import (
@@ -9,8 +10,13 @@ import (
 	"github.com/lifeboat-ha/lifeboat/cmd/app"
 )
 
+const defaultConfig = "/etc/lifeboat/agent.yaml"
+
 func main() {
-	path := flag.String("config", "/etc/lifeboat/agent.yaml", "the configuration `file`")
+	if len(os.Args) > 1 && os.Args[1] == "gate" {
+		os.Exit(app.Exit(gate(os.Args[2:])))
+	}
+	path := flag.String("config", defaultConfig, "the configuration `file`")
 	version := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()
 	if *version {
@@ -18,4 +24,15 @@ func main() {
 		return
 	}
 	os.Exit(app.Exit(app.RunAgent(*path)))
+}
+
+func gate(args []string) error {
+	f := flag.NewFlagSet("lifeboat-agent gate", flag.ExitOnError)
+	var o app.GateOptions
+	f.StringVar(&o.Config, "config", defaultConfig, "the configuration `file`")
+	f.BoolVar(&o.Once, "once", false, "ask once: end with 1 if the gate is closed")
+	f.BoolVar(&o.Override, "override", false, "open it for this boot where no controller answers; needs --reason")
+	f.StringVar(&o.Reason, "reason", "", "why, for --override")
+	_ = f.Parse(args) // it exits
+	return app.RunGate(o)
 }

@@ -57,6 +57,9 @@ type Status struct {
 	// that knows of no leader says LedgerReadOnly. CloudFor is for how long.
 	Cloud    detector.Cloud `json:"cloud"`
 	CloudFor time.Duration  `json:"cloud_for"`
+	// Spare is how many more failures there is room for; nil: this controller does not
+	// lead.
+	Spare *evacuate.Spare `json:"spare,omitempty"`
 }
 
 // Alert is something that an operator should see to.

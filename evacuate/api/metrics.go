@@ -3,6 +3,7 @@ package api
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -54,12 +55,17 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"host_fencing_margin_seconds", "What the fencing method's budget leaves beyond a proof at that pace; negative: none can be had.", []string{"host", "method"}},
 		{"host_bmc_certificate_expiry_timestamp_seconds", "When the trust in the fencing device's certificate ends.", []string{"host", "method"}},
 		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
+		{"host_start_gate", "1 for the state of a host's start gate, as its agent tells it.", []string{"host", "state"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
 		{"recovery_held", "1 for each recovery that waits, opened or not, and why.", []string{"host", "reason"}},
 		{"gate_closed", "1 for a gate of the whole cloud that is closed; for control-plane and storm: that holds a dead host.", []string{"gate"}},
 		{"agent_missing", "1 for a nova-compute without an agent.", []string{"host"}},
 		{"agent_unknown", "1 for an agent that Nova does not know.", []string{"host"}},
 		{"instances_not_moved", "Instances left on a fenced host.", []string{"host", "reason"}},
+		{"capacity_known", "1 if Placement told lately what is left on the hosts (leader).", nil},
+		{"capacity_spare_failures", "How many hosts, the fullest first, may die so that every instance still finds room (leader).", nil},
+		{"capacity_crowded_domains", "Failure domains that could not fall as a whole (leader).", nil},
+		{"instances_waiting", "Instances of a dead host that wait to be sent: for room, or for a member of their affinity group.", []string{"host"}},
 		{"heartbeats_dropped_total", "Datagrams that were not believed.", []string{"reason"}},
 		{"build_info", "The running version.", []string{"version"}},
 	} {
@@ -101,6 +107,13 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.d["shadow_decisions_total"], prometheus.CounterValue, float64(state.ShadowScores[score]), string(score))
 	}
 	m.ended.count(state) // on followers too: a new leader has counted all along
+	if st.Spare != nil {
+		m.gauge(ch, "capacity_known", b(st.Spare.Known))
+		if st.Spare.Known {
+			m.gauge(ch, "capacity_spare_failures", float64(st.Spare.Failures))
+			m.gauge(ch, "capacity_crowded_domains", float64(len(st.Spare.Domains)))
+		}
+	}
 	if st.Leads {
 		m.leader(ch, st, state)
 		m.ended.collect(ch)
@@ -116,6 +129,11 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 	for name, v := range verdicts {
 		for _, s := range detector.States {
 			m.gauge(ch, "host_verdict", b(s == v.State), string(name), string(s))
+		}
+		if word, ok := v.View.Sensors[sensorGate]; ok {
+			for _, state := range gateStates {
+				m.gauge(ch, "host_start_gate", b(strings.HasPrefix(word, state)), string(name), state)
+			}
 		}
 		if _, asked := fenceable[name]; !asked {
 			m.gauge(ch, "host_fenceable", 0, string(name))
@@ -253,6 +271,11 @@ const (
 	AlertNotFenceable = "not-fenceable"  // a source lists each host whose gate fenceable is shut
 )
 
+// sensorGate is how agents tell of their start gate: one of these words first.
+const sensorGate = "start-gate"
+
+var gateStates = []string{"open", "closed", "overridden"}
+
 // gateNames are the gates that can be closed for the whole cloud; what a
 // single host waits for is told by recovery_held.
 var gateNames = []evacuate.GateName{
@@ -279,6 +302,9 @@ func (m *Metrics) recoveries(ch chan<- prometheus.Metric, s *evacuate.State, clo
 		n := r.Count()
 		m.left(ch, r.Host, "left", n[evacuate.EvacSkipped])
 		m.left(ch, r.Host, "failing", n[evacuate.EvacFailed])
+		if waiting := r.Stalled(); waiting > 0 {
+			m.gauge(ch, "instances_waiting", float64(waiting), string(r.Host))
+		}
 	}
 }
 

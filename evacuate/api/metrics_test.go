@@ -250,7 +250,11 @@ func TestRulesMatch(t *testing.T) {
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Gate: evacuate.GateStorm}
 	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}}
-	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}}
+	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacPlanned, Waits: "waits for room"}}
+	f.status.Spare = &evacuate.Spare{Known: true}
+	v := f.verdicts["cmp1"]
+	v.View.Sensors = map[string]string{sensorGate: "closed: recovery r1 is under way"}
+	f.verdicts["cmp1"] = v
 	told := map[string]map[string]string{} // name → label → all values
 	for s := range scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Methods: methods(fence.Same)}})) {
 		name, rest, _ := strings.Cut(s, "{")
@@ -317,6 +321,31 @@ func TestLint(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// What is left, who waits, and the start gates, as the leader tells them.
+func TestMetricsOfEvacuation(t *testing.T) {
+	f := newFake()
+	f.status.Spare = &evacuate.Spare{Known: true, Failures: 2, Domains: []string{"rack r1"}}
+	r := f.state.Recoveries["r1"]
+	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacPlanned, Waits: "waits for room: no host has 1 MiB left"}, {State: evacuate.EvacPlanned, Waits: "waits for its group db"}, {State: evacuate.EvacDone}}
+	v := f.verdicts["cmp1"]
+	v.View.Sensors = map[string]string{sensorGate: "overridden by ann: the site restarts"}
+	f.verdicts["cmp1"] = v
+	got := scrape(t, f, meter(t, f, nil))
+	for series, want := range map[string]string{
+		`lifeboat_capacity_known`: "1", `lifeboat_capacity_spare_failures`: "2", `lifeboat_capacity_crowded_domains`: "1",
+		`lifeboat_instances_waiting{host="` + string(r.Host) + `"}`: "1",
+		`lifeboat_host_start_gate{host="cmp1",state="overridden"}`:  "1", `lifeboat_host_start_gate{host="cmp1",state="closed"}`: "0", `lifeboat_host_start_gate{host="cmp1",state="open"}`: "0",
+	} {
+		if v, ok := got[series]; !ok || v != want {
+			t.Errorf("%s is %v (%t), want %v", series, v, ok, want)
+		}
+	}
+	f.status.Spare = &evacuate.Spare{Reason: "Placement is silent"}
+	if _, ok := scrape(t, f, meter(t, f, nil))["lifeboat_capacity_spare_failures"]; ok {
+		t.Error("a figure that is not known is told")
 	}
 }
 

@@ -21,6 +21,76 @@ func faultOn(match string, after bool, times int) novatest.Fault {
 
 const post = `{"evacuate":{}}`
 
+// Where the core names a destination, Nova is asked for that one, by force if it says
+// so, and the row bears it; one that Nova does not know is a definite no.
+func TestEvacuateTo(t *testing.T) {
+	for to, want := range map[nova.Target]struct {
+		ok   bool
+		dest nova.HostName
+	}{
+		{Host: "cmp3"}: {true, "cmp3"}, {Host: "cmp2", Force: true}: {true, "cmp2"}, {Host: "cmp9"}: {false, ""},
+	} {
+		onStage(t, func(s *stage) {
+			s.evacuable()
+			o := s.do(s.action(evacuate.StepEvacuate, s.promised(0), func(a *evacuate.Action) { a.To = to }))
+			rows, err := s.client.Evacuations(s.Context(), "cmp1")
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case o.OK != want.ok || !o.OK && (!o.Definite || o.Cause != string(nova.FaultNotFound)):
+				t.Errorf("to %+v: %+v", to, o)
+			case want.ok && (len(rows) != 1 || rows[0].Dest != want.dest || rows[0].Claimed() != ""):
+				t.Errorf("to %+v: rows %+v", to, rows)
+			}
+			time.Sleep(10 * time.Second)
+			if server, err := s.client.Server(s.Context(), s.servers[0]); err != nil || want.ok && server.Host != want.dest {
+				t.Errorf("to %+v: it is on %s, %v", to, server.Host, err)
+			}
+		})
+	}
+}
+
+// What each answer to a reset tells the ledger: Nova has written it by the time it
+// answers, and nothing is repeated here.
+func TestResetAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault               *novatest.Fault
+		gone                bool
+		ok, definite, reset bool
+	}{
+		"done":                    {ok: true, reset: true},
+		"deleted meanwhile":       {gone: true, definite: true},
+		"refused":                 {fault: &novatest.Fault{Status: http.StatusForbidden}, definite: true},
+		"lost":                    {fault: &novatest.Fault{Reset: true}},
+		"its answer was lost":     {fault: &novatest.Fault{Reset: true, After: true}, reset: true},
+		"no answer, but it is so": {fault: &novatest.Fault{Hang: true, After: true}, reset: true},
+	} {
+		onStage(t, func(s *stage) {
+			s.cloud.SetState(s.servers[0], nova.VMPaused)
+			s.evacuable()
+			if c.fault != nil {
+				c.fault.Match = "os-resetState"
+				s.cloud.Inject(*c.fault)
+			}
+			if c.gone {
+				s.cloud.Delete(s.servers[0])
+			}
+			r := s.state.Recoveries["r1"]
+			r.Evacuations = append(r.Evacuations, &evacuate.Evacuation{Server: s.servers[0], State: evacuate.EvacReset, Resets: 1})
+			o := s.do(s.action(evacuate.StepReset, s.proven, func(a *evacuate.Action) { a.Server = s.servers[0] }))
+			if o.OK != c.ok || o.Definite != c.definite {
+				t.Errorf("%s: %+v", name, o)
+			}
+			if server, err := s.client.Server(s.Context(), s.servers[0]); !c.gone && (err != nil || (server.VMState == nova.VMError) != c.reset) {
+				t.Errorf("%s: it is %s, %v", name, server.VMState, err)
+			}
+			if sent := len(s.writes()); sent > 1 {
+				t.Errorf("%s: %d writes", name, sent)
+			}
+		})
+	}
+}
+
 // What each answer to the one POST tells the ledger.
 func TestEvacuateAnswers(t *testing.T) {
 	type want struct {

@@ -60,10 +60,17 @@ func (w *world) Stop(context.Context, nova.ServerID) (string, error) {
 	return "req-1", nil
 }
 
-func (w *world) Evacuate(context.Context, fence.Proof, nova.HostName, string, nova.ServerID) (string, error) {
+func (w *world) Evacuate(context.Context, fence.Proof, nova.HostName, string, nova.ServerID, nova.Target) (string, error) {
 	w.writes = append(w.writes, "evacuate")
 	return "req-2", nil
 }
+
+func (w *world) Reset(context.Context, fence.Proof, nova.HostName, string, nova.ServerID) (string, error) {
+	w.writes = append(w.writes, "reset")
+	return "req-3", nil
+}
+
+func (w *world) Moves(context.Context, nova.HostName) ([]nova.Migration, error) { return nil, nil }
 
 func (w *world) Evacuations(context.Context, nova.HostName) ([]nova.Migration, error) {
 	return nil, nil
@@ -108,6 +115,7 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		{"fence", evacuate.StepFence, fresh, nil},
 		{"force-down", evacuate.StepForceDown, fresh, nil},
 		{"evacuate", evacuate.StepEvacuate, fresh, nil},
+		{"reset", evacuate.StepReset, fresh, nil},
 		{"verify stops a server", evacuate.StepVerify, fresh, func(a *evacuate.Action) { a.Servers, a.Stopped = []nova.ServerID{"vm1"}, []nova.ServerID{"vm1"} }},
 		{"power-on", evacuate.StepPowerOn, ours, nil},
 		{"un-force-down", evacuate.StepUnforce, ours, nil},

@@ -95,13 +95,37 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 	}
 	wctx, cancel := bounded(ctx, dl, a.Deadline)
 	defer cancel()
-	id, err := r.Evacuator.Evacuate(wctx, p, a.Host, a.Boot, a.Server)
+	id, err := r.Evacuator.Evacuate(wctx, p, a.Host, a.Boot, a.Server, a.To)
 	o.RequestID = id
-	r.Log.Info("evacuate sent", "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "attempt", a.Attempt, "request_id", id, "ok", err == nil)
+	r.Log.Info("evacuate sent", "to", a.To.Host, "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "attempt", a.Attempt, "request_id", id, "ok", err == nil)
 	if err != nil {
 		f := nova.FaultOf(err)
 		o.Definite, o.Cause = f.Definite(), string(f)
 		return fmt.Errorf("evacuate %s: %w", a.Server, err)
+	}
+	return nil
+}
+
+// reset puts a server into state error, once: an answer that is lost is resolved by
+// reading, and nothing is evacuated before that.
+func (r *Runner) reset(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
+	p, err := proof(a)
+	if err == nil {
+		err = r.guard(a, dl)(ctx)
+	}
+	if err != nil {
+		o.Definite = true // nothing was sent
+		return err
+	}
+	wctx, cancel := bounded(ctx, dl, writeTimeout)
+	defer cancel()
+	id, err := r.Evacuator.Reset(wctx, p, a.Host, a.Boot, a.Server)
+	o.RequestID = id
+	r.Log.Info("state reset", "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "attempt", a.Attempt, "request_id", id, "ok", err == nil)
+	if err != nil {
+		f := nova.FaultOf(err)
+		o.Definite, o.Cause = f.Definite(), string(f)
+		return fmt.Errorf("reset the state of %s: %w", a.Server, err)
 	}
 	return nil
 }
@@ -131,6 +155,12 @@ func (r *Runner) evacuations(ctx context.Context, host nova.HostName) ([]nova.Mi
 	return r.Evacuator.Evacuations(ctx, host)
 }
 
+func (r *Runner) moves(ctx context.Context, host nova.HostName) ([]nova.Migration, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return r.Servers.Moves(ctx, host)
+}
+
 // observe reads the host's evacuations, its servers, and each of the named
 // servers that has left it or whose row has ended.
 func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
@@ -147,6 +177,12 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 		for _, s := range here {
 			seen.Source[s.ID] = s
 		}
+	}
+	if a.Ends {
+		if seen.Moves, err = r.moves(ctx, a.Host); err != nil {
+			return fmt.Errorf("list the migrations from %s: %w", a.Host, err)
+		}
+		seen.Ends = true
 	}
 	var look []nova.ServerID
 	for _, id := range a.Servers {

@@ -32,12 +32,17 @@ type Servers interface {
 	Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
 	Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
 	Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
+	// Moves are the live migrations and resizes away from a host, Nova's memory of
+	// them whole.
+	Moves(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 }
 
 // Evacuator evacuates. It takes the proof itself: without one it cannot be
 // called.
 type Evacuator interface {
-	Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (requestID string, err error)
+	// Reset puts a server into state error.
+	Reset(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (requestID string, err error)
+	Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID, to nova.Target) (requestID string, err error)
 	Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 	Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error)
 }

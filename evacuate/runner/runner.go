@@ -58,6 +58,8 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.list(ctx, a, &o)
 	case evacuate.StepEvacuate:
 		err = r.evacuate(ctx, a, dl, &o)
+	case evacuate.StepReset:
+		err = r.reset(ctx, a, dl, &o)
 	case evacuate.StepObserve:
 		err = r.observe(ctx, a, &o)
 	case evacuate.StepResolve:

@@ -283,10 +283,18 @@ func (p port) UpdateService(ctx context.Context, id string, u nova.ServiceUpdate
 	return p.Client.UpdateService(ctx, id, u)
 }
 
-func (p port) Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (string, error) {
+func (p port) Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID, to nova.Target) (string, error) {
 	p.s.note("write")
 	if !proof.Covers(string(source), boot) {
 		p.s.Errorf("evacuate of %s was called with a proof of something else", source)
 	}
-	return p.Client.Evacuate(ctx, id)
+	return p.Client.Evacuate(ctx, id, to)
+}
+
+func (p port) Reset(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (string, error) {
+	p.s.note("write")
+	if !proof.Covers(string(source), boot) {
+		p.s.Errorf("reset of a server of %s was called with a proof of something else", source)
+	}
+	return p.Client.Reset(ctx, id)
 }

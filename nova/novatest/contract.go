@@ -19,6 +19,7 @@ type (
 		ControlServices(ctx context.Context) (nova.Control, error)
 		Ping(ctx context.Context) error
 		ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error)
+		Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error)
 		Aggregates(ctx context.Context) ([]nova.Aggregate, error)
 	}
 	// ReadsServers is what it asks about servers and their evacuations.
@@ -32,7 +33,8 @@ type (
 	// Writes is all that it ever changes.
 	Writes interface {
 		UpdateService(ctx context.Context, id string, u nova.ServiceUpdate) (nova.Service, error)
-		Evacuate(ctx context.Context, id nova.ServerID) (requestID string, err error)
+		Evacuate(ctx context.Context, id nova.ServerID, to nova.Target) (requestID string, err error)
+		Reset(ctx context.Context, id nova.ServerID) (requestID string, err error)
 		Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
 	}
 )
@@ -162,6 +164,7 @@ func (h Harness) update(t *testing.T) {
 	}
 	if !h.NoPlacement {
 		h.trait(t, true)
+		h.room(t, true)
 	}
 	got = h.put(t, id, nova.ServiceUpdate{Disabled: new(true), DisabledReason: reason, ForcedDown: new(true)})
 	if !got.Disabled || !got.ForcedDown || got.State != nova.StateDown {
@@ -182,6 +185,22 @@ func (h Harness) update(t *testing.T) {
 	}
 	if !h.NoPlacement {
 		h.trait(t, false)
+		h.room(t, false)
+	}
+}
+
+// room is what Placement tells of all hosts at once.
+func (h Harness) room(t *testing.T, disabled bool) {
+	t.Helper()
+	rooms, err := h.API.Rooms(h.ctx(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range append([]nova.HostName{h.Source}, h.Others...) {
+		r, known := rooms[host]
+		if !known || r.Left.VCPUs < 1 || r.Left.RAMMiB < 1 || r.Disabled != (disabled && host == h.Source) {
+			t.Errorf("room on %s: %+v, known %t", host, r, known)
+		}
 	}
 }
 
@@ -213,8 +232,8 @@ func (h Harness) refusals(t *testing.T) {
 	id := h.service(t, h.Source).ID
 	const nobody = "11111111-1111-4111-8111-111111111111"
 	up := h.Boot(t, h.Others[0], 1)[0]
-	_, evacuateUp := h.API.Evacuate(h.ctx(t), up)
-	_, evacuateNobody := h.API.Evacuate(h.ctx(t), nobody)
+	_, evacuateUp := h.API.Evacuate(h.ctx(t), up, nova.Target{})
+	_, evacuateNobody := h.API.Evacuate(h.ctx(t), nobody, nova.Target{})
 	_, updateNobody := h.API.UpdateService(h.ctx(t), nobody, nova.ServiceUpdate{ForcedDown: new(true)})
 	_, updateNothing := h.API.UpdateService(h.ctx(t), id, nova.ServiceUpdate{})
 	_, showNobody := h.API.Server(h.ctx(t), nobody)

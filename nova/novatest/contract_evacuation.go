@@ -96,7 +96,7 @@ func (h Harness) noHost(t *testing.T, server nova.ServerID) {
 	for _, other := range h.Others {
 		h.put(t, h.service(t, other).ID, nova.ServiceUpdate{Disabled: new(true), DisabledReason: "lifeboat:contract"})
 	}
-	if _, err := h.API.Evacuate(h.ctx(t), server); err != nil {
+	if _, err := h.API.Evacuate(h.ctx(t), server, nova.Target{}); err != nil {
 		t.Fatal(err)
 	}
 	h.wait(t, "a row in error", func() bool {
@@ -123,7 +123,7 @@ func (h Harness) noHost(t *testing.T, server nova.ServerID) {
 func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 	requests := map[nova.ServerID]string{}
 	for _, server := range servers {
-		requestID, err := h.API.Evacuate(h.ctx(t), server)
+		requestID, err := h.API.Evacuate(h.ctx(t), server, nova.Target{})
 		if err != nil || !strings.HasPrefix(requestID, "req-") {
 			t.Fatalf("evacuate: request %q, %v", requestID, err)
 		}

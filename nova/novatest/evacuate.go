@@ -1,6 +1,7 @@
 package novatest
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,7 +10,13 @@ import (
 
 // evacuate is compute/api.py, API.evacuate: the checks in their order, and the
 // effects, of which none looks at what another request has just begun.
-func (c *Cloud) evacuate(s *server, requestID string) reply {
+func (c *Cloud) evacuate(s *server, requestID string, to nova.Target) reply {
+	if to.Host != "" && c.host(string(to.Host)) == nil {
+		return fault(404, fmt.Sprintf("Compute host %s not found.", to.Host))
+	}
+	if string(to.Host) == s.host {
+		return fault(400, "The target host can't be the same one.")
+	}
 	switch s.vmState {
 	case nova.VMActive, nova.VMStopped, nova.VMError:
 	default:
@@ -26,13 +33,13 @@ func (c *Cloud) evacuate(s *server, requestID string) reply {
 	n := c.nextID("migration")
 	c.migrations = append(c.migrations, &migration{
 		id: n, uuid: uuid("3a", n), server: s.id, source: s.host, kind: evacuation,
-		status: nova.MigrationAccepted, created: c.now(),
+		status: nova.MigrationAccepted, created: c.now(), dest: string(to.Host),
 	})
 	if c.brokerDown {
 		// The row is written, the cast is not: accepted for ever.
 		return fault(500, "Unexpected API Error. MessageDeliveryFailure")
 	}
-	c.cast(func() { c.conduct(s) })
+	c.cast(func() { c.conduct(s, to) })
 	return reply{status: 200}
 }
 
@@ -50,7 +57,7 @@ func (c *Cloud) cast(work func()) {
 
 // conduct is conductor/manager.py, rebuild_instance: it takes the *first*
 // accepted row of the server, which need not be the one of its own request.
-func (c *Cloud) conduct(s *server) {
+func (c *Cloud) conduct(s *server, to nova.Target) {
 	if c.server(s.id) == nil || c.brokerDown || !c.control[nova.Scheduler].up {
 		return // the call to the scheduler times out; nothing tidies up
 	}
@@ -61,7 +68,15 @@ func (c *Cloud) conduct(s *server) {
 			break
 		}
 	}
-	if r.dest = c.schedule(s); r.dest == nil {
+	if to.Force { // the scheduler is not asked, Placement is
+		r.dest = c.host(string(to.Host))
+		if left := c.usage()[r.dest.name].left(r.dest); left.ram < s.ramMiB || left.cpu < s.vcpus {
+			r.dest = nil
+		}
+	} else {
+		r.dest = c.schedule(s, to.Host)
+	}
+	if r.dest == nil {
 		if r.row != nil {
 			c.setStatus(r.row, nova.MigrationError)
 		}
@@ -225,6 +240,18 @@ func (c *Cloud) power(s *server, start bool, requestID string) reply {
 			c.inspect(name + " of a server on " + h.name)
 		})
 	}
+	return reply{status: 202}
+}
+
+// resetState is compute/api.py, reset_state: written at once, whatever Nova is doing
+// with the server; what it does notices when it saves its next task.
+func (c *Cloud) resetState(s *server, raw json.RawMessage, requestID string) reply {
+	var want struct{ State string }
+	if json.Unmarshal(raw, &want) != nil || want.State != nova.VMActive && want.State != nova.VMError {
+		return fault(400, "Invalid input for field/attribute state.")
+	}
+	s.act("reset_state", requestID, c.now())
+	s.vmState, s.task = want.State, ""
 	return reply{status: 202}
 }
 

@@ -64,6 +64,7 @@ func (c *Cloud) routes() *http.ServeMux {
 		mux.HandleFunc(method+" /compute/v2.1"+path, c.serve(computeService, h))
 	}
 	mux.HandleFunc("GET /placement/resource_providers/{id}/traits", c.serve(placementService, (*Cloud).traits))
+	mux.HandleFunc("GET /placement/allocation_candidates", c.serve(placementService, (*Cloud).candidates))
 	mux.HandleFunc("GET /image/v2/images/{id}", c.serve(imageService, (*Cloud).showImage))
 	return mux
 }

@@ -285,7 +285,7 @@ func TestOthers(t *testing.T) {
 		t.Errorf("its service is %+v", s)
 	}
 	c.SetRoom("b", 1)
-	if c.schedule(c.server(string(ids[1]))) != nil {
+	if c.schedule(c.server(string(ids[1])), "") != nil {
 		t.Error("scheduled to a host without room")
 	}
 }

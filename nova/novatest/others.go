@@ -78,7 +78,18 @@ func (c *Cloud) EvacuateByOther(id nova.ServerID) int {
 	if s == nil {
 		return 404
 	}
-	return c.evacuate(s, c.newRequestID()).status
+	return c.evacuate(s, c.newRequestID(), nova.Target{}).status
+}
+
+// EvacuateByOtherTo is one that names its destination.
+func (c *Cloud) EvacuateByOtherTo(id nova.ServerID, host nova.HostName) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.server(string(id))
+	if s == nil {
+		return 404
+	}
+	return c.evacuate(s, c.newRequestID(), nova.Target{Host: host}).status
 }
 
 // SetRoom changes how much memory a host has.

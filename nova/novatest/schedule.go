@@ -9,12 +9,13 @@ import (
 // schedule chooses the host with the most free memory among those that the
 // filters leave: ComputeFilter (enabled and up), the prefilter on
 // COMPUTE_STATUS_DISABLED, cell, zone, room, group. It goes by Nova's belief:
-// a host that died a moment ago is chosen too.
-func (c *Cloud) schedule(s *server) *host {
+// a host that died a moment ago is chosen too. One that is named goes through the
+// same filters.
+func (c *Cloud) schedule(s *server, named nova.HostName) *host {
 	used := c.usage()
 	var best *host
 	for _, h := range c.hosts {
-		if h.name == s.host || h.disabled || h.disabledTrait || h.cell != s.cell || !c.up(h) {
+		if h.name == s.host || named != "" && h.name != string(named) || h.disabled || h.disabledTrait || h.cell != s.cell || !c.up(h) {
 			continue
 		}
 		if (s.pinnedZone && h.zone != s.zone) || used[h.name].left(h).ram < s.ramMiB || used[h.name].left(h).cpu < s.vcpus {

@@ -149,7 +149,9 @@ func (c *Cloud) serverAction(q query) reply {
 		if refusal := evacuateSchema(raw, q.version); refusal != "" {
 			return fault(400, refusal)
 		}
-		return c.evacuate(s, q.id)
+		var to nova.Target
+		_ = json.Unmarshal(raw, &to)
+		return c.evacuate(s, q.id, to)
 	}
 	if _, ok := body["os-start"]; ok {
 		return c.power(s, true, q.id)
@@ -157,18 +159,21 @@ func (c *Cloud) serverAction(q query) reply {
 	if _, ok := body["os-stop"]; ok {
 		return c.power(s, false, q.id)
 	}
+	if raw, ok := body["os-resetState"]; ok {
+		return c.resetState(s, raw, q.id)
+	}
 	return fault(400, "There is no such action")
 }
 
-// evacuateSchema is schemas/evacuate.py. The destination stays with the
-// scheduler here; a named host is not imitated.
+// evacuateSchema is schemas/evacuate.py. A host that is named bypassed the scheduler
+// before 2.29, which is not imitated.
 func evacuateSchema(raw json.RawMessage, version int) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil || fields == nil {
 		return "Invalid input for field/attribute evacuate. Value: None. None is not of type 'object'"
 	}
 	for key := range fields {
-		known := key == "adminPass" || (key == "force" && version >= 29 && version < 68) || (key == "onSharedStorage" && version < 14)
+		known := key == "adminPass" || key == "host" && version >= 29 || (key == "force" && version >= 29 && version < 68) || (key == "onSharedStorage" && version < 14)
 		if !known {
 			return "Additional properties are not allowed ('" + key + "' was unexpected)"
 		}

@@ -40,7 +40,9 @@ type Client struct {
 	mu       sync.Mutex
 	versions *versions                  // nil until negotiated
 	nodes    map[nova.HostName][]string // resource providers of each host
+	nodesDue time.Time                  // the list of nodes is not read for a strange one before
 	groups   map[nova.ServerID][]string // server groups of each server
+	policies map[string]string          // of the groups
 	groupsAt time.Time                  // when groups were read
 	images   map[string]image           // properties by image id
 	token    struct{ issued, expires time.Time }

@@ -80,7 +80,7 @@ func TestEitherAddressServes(t *testing.T) {
 				w.vip.SetReachable(row.vip)
 				id := w.cloud.Boot("cmp01", 1)[0]
 				w.kill("cmp01")
-				if _, err := w.client.Evacuate(w.Context(), id); err != nil {
+				if _, err := w.client.Evacuate(w.Context(), id, nova.Target{}); err != nil {
 					t.Error(err)
 				}
 				if _, err := w.client.ComputeStatusDisabled(w.Context(), "cmp01"); err != nil {
@@ -98,7 +98,7 @@ func TestEitherAddressServes(t *testing.T) {
 	onTwo(t, func(w two) {
 		w.local.SetReachable(false)
 		w.vip.SetReachable(false)
-		_, err := w.client.Evacuate(w.Context(), "x")
+		_, err := w.client.Evacuate(w.Context(), "x", nova.Target{})
 		wantFault(t, err, nova.FaultUnsent)
 		wantFault(t, w.client.Ping(w.Context()), nova.FaultUnsent)
 		wantFault(t, w.client.Renew(w.Context()), nova.FaultUnsent)
@@ -120,7 +120,7 @@ func TestWritesNeverMoveOn(t *testing.T) {
 				w.kill("cmp01")
 				fault.Match = "/action"
 				w.cloud.Inject(fault)
-				if _, err := w.client.Evacuate(w.within(10*time.Second), id); nova.FaultOf(err).Definite() {
+				if _, err := w.client.Evacuate(w.within(10*time.Second), id, nova.Target{}); nova.FaultOf(err).Definite() {
 					t.Errorf("%v is no definite no", err)
 				}
 				if n := w.cloud.EvacuatePosts(id); n != 1 {
@@ -210,11 +210,11 @@ func TestDeadlines(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(w.Context())
 		time.AfterFunc(time.Second, cancel)
-		_, err := w.client.Evacuate(ctx, "x")
+		_, err := w.client.Evacuate(ctx, "x", nova.Target{})
 		wantFault(t, err, nova.FaultTimeout)
 		ctx, cancel = context.WithCancel(w.Context())
 		cancel()
-		_, err = w.client.Evacuate(ctx, "x")
+		_, err = w.client.Evacuate(ctx, "x", nova.Target{})
 		wantFault(t, err, nova.FaultTimeout)
 	})
 }
@@ -278,7 +278,7 @@ func TestNegotiatedAgain(t *testing.T) {
 		w.cloud.Inject(novatest.Fault{Match: "/os-services", Status: 406, Times: 1})
 		_ = w.client.Ping(w.Context())
 		w.cloud.Inject(novatest.Fault{Match: "GET /compute/v2.1/ ", Status: 502})
-		_, err := w.client.Evacuate(w.Context(), "x")
+		_, err := w.client.Evacuate(w.Context(), "x", nova.Target{})
 		wantFault(t, err, nova.FaultUnsent)
 		_, err = w.client.UpdateService(w.Context(), "x", nova.ServiceUpdate{ForcedDown: new(true)})
 		wantFault(t, err, nova.FaultUnsent)

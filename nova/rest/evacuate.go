@@ -19,11 +19,30 @@ type nothing struct{}
 // (compute/api.py, API.evacuate). The caller must hold a proof that the source
 // is off, must have journalled its intent, and after a fault that is not
 // Definite must read Evacuations and Actions before it thinks of another one.
-// The body has no host: the scheduler chooses. The answer is 200 and empty.
-func (c *Client) Evacuate(ctx context.Context, id nova.ServerID) (requestID string, err error) {
-	return c.act(ctx, "evacuate", "evacuate server "+string(id), id, struct {
-		Evacuate nothing `json:"evacuate"`
-	}{})
+// Without a host the scheduler chooses; one that is named is asked whether its
+// filters let it through, and the row bears its name from the start. Force takes the
+// last microversion that has it (2.67): filters are not asked, Placement still is. The
+// answer is 200 and empty.
+func (c *Client) Evacuate(ctx context.Context, id nova.ServerID, to nova.Target) (requestID string, err error) {
+	name := "evacuate"
+	if to.Force {
+		name = "evacuate by force"
+	}
+	return c.act(ctx, name, "evacuate server "+string(id), id, struct {
+		Evacuate nova.Target `json:"evacuate"`
+	}{to})
+}
+
+// Reset puts a server into state error and takes its task away, so that Nova
+// evacuates what it was not willing to. Nova has written it by the time it answers
+// (compute/api.py, reset_state). It must never meet a rebuild that is on its way.
+func (c *Client) Reset(ctx context.Context, id nova.ServerID) (requestID string, err error) {
+	type state struct {
+		State string `json:"state"`
+	}
+	return c.act(ctx, "reset", "reset the state of server "+string(id), id, struct {
+		Reset state `json:"os-resetState"`
+	}{state{"error"}})
 }
 
 // Start powers a stopped server on, on its own host.
@@ -50,8 +69,11 @@ func (c *Client) act(ctx context.Context, name, doing string, id nova.ServerID, 
 		return "", unsentWrite(doing, err)
 	}
 	version := v.action
-	if name == "evacuate" {
+	switch name {
+	case "evacuate":
 		version = v.evacuate
+	case "evacuate by force":
+		name, version = "evacuate", v.force
 	}
 	a, err := c.call(ctx, request{
 		name: name, doing: doing, service: "compute", version: version, method: http.MethodPost,

@@ -107,7 +107,7 @@ func FuzzAnswers(f *testing.F) {
 		if s, err := client.Server(ctx, "x"); err == nil && s.ID != "x" {
 			t.Errorf("server %q for x", s.ID)
 		}
-		if _, err := client.Evacuate(ctx, "x"); err != nil && status >= 500 && nova.FaultOf(err).Definite() {
+		if _, err := client.Evacuate(ctx, "x", nova.Target{}); err != nil && status >= 500 && nova.FaultOf(err).Definite() {
 			t.Errorf("status %d made a definite no: %v", status, err)
 		}
 	})

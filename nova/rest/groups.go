@@ -84,14 +84,15 @@ func (c *Client) groupsOf(ctx context.Context) map[nova.ServerID][]string {
 		c.log.Warn("server groups not read; using those of before", "age", c.now().Sub(at), "error", err)
 		return known
 	}
-	fresh := map[nova.ServerID][]string{}
+	fresh, policies := map[nova.ServerID][]string{}, map[string]string{}
 	for _, g := range list {
+		policies[g.ID] = g.Policy
 		for _, m := range g.Members {
 			fresh[m] = append(fresh[m], g.ID)
 		}
 	}
 	c.mu.Lock()
-	c.groups, c.groupsAt = fresh, c.now()
+	c.groups, c.policies, c.groupsAt = fresh, policies, c.now()
 	c.mu.Unlock()
 	return fresh
 }

@@ -36,13 +36,28 @@ func (m migration) word() nova.Migration {
 // updated_at, which is null in a row that the API just wrote, so exactly the
 // new and the stuck ones would be invisible.
 func (c *Client) Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
-	return c.migrationsOf(ctx, "list the evacuations of "+string(source), "evacuation", source)
+	return c.migrationsOf(ctx, "list the evacuations of "+string(source), nova.TypeEvacuation, source)
 }
 
 // LiveMigrations lists the live migrations away from source: a server whose
 // task is `migrating` may already run at the other end.
 func (c *Client) LiveMigrations(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
-	return c.migrationsOf(ctx, "list the live migrations of "+string(source), "live-migration", source)
+	return c.migrationsOf(ctx, "list the live migrations of "+string(source), nova.TypeLiveMigration, source)
+}
+
+// Moves lists what else takes servers away from source: live migrations, resizes
+// and cold migrations.
+func (c *Client) Moves(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
+	all, err := c.LiveMigrations(ctx, source)
+	for _, kind := range []string{nova.TypeResize, nova.TypeMigration} {
+		if err != nil {
+			return nil, err
+		}
+		var more []nova.Migration
+		more, err = c.migrationsOf(ctx, "list the resizes of "+string(source), kind, source)
+		all = append(all, more...)
+	}
+	return all, err
 }
 
 func (c *Client) migrationsOf(ctx context.Context, doing, kind string, source nova.HostName) ([]nova.Migration, error) {

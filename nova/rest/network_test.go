@@ -81,7 +81,7 @@ func TestWritesUseFreshConnections(t *testing.T) {
 		t.Errorf("5 reads opened %d connections", n)
 	}
 	for range 5 {
-		_, _ = client.Evacuate(t.Context(), "x")
+		_, _ = client.Evacuate(t.Context(), "x", nova.Target{})
 	}
 	if n := s.conns.Load() - before; n != 5 {
 		t.Errorf("5 writes opened %d connections", n)
@@ -110,7 +110,7 @@ func TestCutConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cloud.Inject(novatest.Fault{Match: "/action", Reset: true, After: true, Times: 1})
-	_, err = client.Evacuate(t.Context(), id)
+	_, err = client.Evacuate(t.Context(), id, nova.Target{})
 	wantFault(t, err, nova.FaultUnknown)
 	if n := s.cloud.EvacuatePosts(id); n != 1 || len(s.cloud.Migrations(id)) != 1 {
 		t.Errorf("%d POSTs, rows %v", n, s.cloud.Migrations(id))
@@ -144,7 +144,7 @@ func TestNothingSent(t *testing.T) {
 	} {
 		client.compute = newEndpoints([]string{address}, computeBase)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err := client.Evacuate(ctx, "x")
+		_, err := client.Evacuate(ctx, "x", nova.Target{})
 		cancel()
 		if nova.FaultOf(err) != nova.FaultUnsent {
 			t.Errorf("%s: %v", name, err)
@@ -176,7 +176,7 @@ func TestRedirectsNotFollowed(t *testing.T) {
 		}
 		inner.ServeHTTP(w, r)
 	})
-	_, err := client.Evacuate(t.Context(), "x")
+	_, err := client.Evacuate(t.Context(), "x", nova.Target{})
 	wantFault(t, err, nova.FaultRefused, "308")
 	wantFault(t, client.Ping(t.Context()), nova.FaultRefused, "308")
 	if leaked.Load() {

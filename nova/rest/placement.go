@@ -58,6 +58,18 @@ func (c *Client) nodesOf(ctx context.Context, doing string, host nova.HostName) 
 	if len(known) > 0 {
 		return known, nil
 	}
+	byHost, err := c.readNodes(ctx, doing)
+	if err != nil {
+		return nil, err
+	}
+	if len(byHost[host]) == 0 {
+		return nil, &nova.Error{Doing: doing, Fault: nova.FaultNotFound}
+	}
+	return byHost[host], nil
+}
+
+// readNodes reads the nodes of all hosts, and keeps them.
+func (c *Client) readNodes(ctx context.Context, doing string) (map[nova.HostName][]string, error) {
 	all, err := c.hypervisors(ctx, doing)
 	if err != nil {
 		return nil, err
@@ -67,12 +79,9 @@ func (c *Client) nodesOf(ctx context.Context, doing string, host nova.HostName) 
 		byHost[h.Host] = append(byHost[h.Host], h.ID)
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.nodes = byHost
-	c.mu.Unlock()
-	if len(byHost[host]) == 0 {
-		return nil, &nova.Error{Doing: doing, Fault: nova.FaultNotFound}
-	}
-	return byHost[host], nil
+	return byHost, nil
 }
 
 // Hypervisors lists every compute node that Nova knows.

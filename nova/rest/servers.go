@@ -41,6 +41,9 @@ type server struct {
 		Name  string            `json:"original_name"`
 		RAM   int               `json:"ram"`
 		VCPUs int               `json:"vcpus"`
+		Disk  count             `json:"disk"` // GiB of the root disk
+		More  count             `json:"ephemeral"`
+		Swap  count             `json:"swap"`        // MiB
 		Extra map[string]string `json:"extra_specs"` // from 2.47 on, if policy lets us see it
 	} `json:"flavor"`
 	Fault struct {
@@ -56,6 +59,10 @@ func (s server) word() nova.Server {
 		RAMMiB: s.Flavor.RAM, VCPUs: s.Flavor.VCPUs, Flavor: s.Flavor.Name, FlavorExtra: s.Flavor.Extra,
 		Metadata: s.Metadata, Fault: s.Fault.Message, Groups: s.Groups, Zone: s.Zone, Node: s.Node,
 		VolumeBooted: string(s.Image) == `""`,
+	}
+	w.DiskGiB = int(s.Flavor.More) + (int(s.Flavor.Swap)+1023)/1024
+	if !w.VolumeBooted {
+		w.DiskGiB += int(s.Flavor.Disk)
 	}
 	var image struct{ ID string }
 	if json.Unmarshal(s.Image, &image) == nil {
@@ -89,11 +96,28 @@ func (c *Client) Servers(ctx context.Context, host nova.HostName) ([]nova.Server
 			return nil, refuse(doing, "filter dropped: the account lacks the admin policy to list servers by host (server "+s.ID+" is not of this host)")
 		}
 		w := s.word()
-		w.Groups = groups[w.ID]
+		c.grouped(&w, groups[w.ID])
 		list = append(list, w)
 	}
 	c.imagesOf(ctx, list)
 	return list, nil
+}
+
+// grouped notes a server's groups and what they ask for.
+func (c *Client) grouped(w *nova.Server, groups []string) {
+	if w.Groups = groups; len(groups) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range groups {
+		switch c.policies[g] {
+		case nova.PolicyAntiAffinity:
+			w.Apart = append(w.Apart, g)
+		case nova.PolicyAffinity:
+			w.Together = append(w.Together, g)
+		}
+	}
 }
 
 // proveEmpty tells a host without servers from one whose cell is unreachable:

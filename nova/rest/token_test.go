@@ -155,12 +155,12 @@ func TestSecretsStaySecret(t *testing.T) {
 		client.provider.HTTPClient.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			return answerWith(400, echo), nil
 		})
-		_, err = client.Evacuate(t.Context(), "x")
+		_, err = client.Evacuate(t.Context(), "x", nova.Target{})
 		wantFault(t, err, nova.FaultRefused, "you sent redacted and redacted")
 		client.provider.HTTPClient.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			return nil, &quoting{novatest.Password + " " + token}
 		})
-		_, err = client.Evacuate(t.Context(), "x")
+		_, err = client.Evacuate(t.Context(), "x", nova.Target{})
 		wantFault(t, err, nova.FaultUnknown)
 		if strings.Contains(err.Error(), novatest.Password) || strings.Contains(err.Error(), token) {
 			t.Errorf("a secret in %v", err)

@@ -36,7 +36,8 @@ type versions struct {
 	hypervisors string // 2.53 has UUIDs; 2.88 would ask every (dead) compute for its uptime
 	aggregates  string // 2.41 is the last change of the list
 	evacuate    string // 2.68 removed force; 2.95 would stop the instance at its new host
-	action      string // start and stop
+	force       string // 2.67 is the last that takes force
+	action      string // start, stop and reset
 }
 
 // negotiated gives the pins, asking for the version document the first time.
@@ -76,7 +77,7 @@ func pins(lowest, newest microversion) versions {
 	pin := func(wish microversion) string { return max(lowest, min(wish, newest)).String() }
 	return versions{
 		services: pin(69), update: pin(53), servers: pin(69), server: pin(71), groups: pin(64),
-		migrations: pin(80), actions: pin(58), hypervisors: pin(53), aggregates: pin(53), evacuate: pin(68), action: pin(53),
+		migrations: pin(80), actions: pin(58), hypervisors: pin(53), aggregates: pin(53), evacuate: pin(68), force: pin(67), action: pin(53),
 	}
 }
 

@@ -50,3 +50,16 @@ func (a *attribute) UnmarshalJSON(raw []byte) error {
 	a.shown = true
 	return json.Unmarshal(raw, &a.value) // null leaves the value empty
 }
+
+// count is a number that is nought where it is written in another way: Nova's sizes
+// had "" for no swap (until 2.75), and a size is no reason to lose a list of servers.
+type count int
+
+func (n *count) UnmarshalJSON(b []byte) error {
+	var i int
+	if json.Unmarshal(b, &i) != nil {
+		i = 0
+	}
+	*n = count(i)
+	return nil
+}

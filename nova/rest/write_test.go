@@ -31,11 +31,16 @@ func TestWritesAsSent(t *testing.T) {
 		"force down alone":       {"2.93", put(nova.ServiceUpdate{ForcedDown: new(true)}), `PUT /os-services/` + id + ` [compute 2.53] {"forced_down":true}`},
 		"no longer forced down":  {"2.93", put(nova.ServiceUpdate{ForcedDown: new(false)}), `PUT /os-services/` + id + ` [compute 2.53] {"forced_down":false}`},
 		"enable":                 {"2.93", put(nova.ServiceUpdate{Disabled: new(false)}), `PUT /os-services/` + id + ` [compute 2.53] {"status":"enabled"}`},
-		"evacuate":               {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server) }, `POST /servers/` + server + `/action [compute 2.68] {"evacuate":{}}`},
-		"evacuate, newest Nova":  {"2.104", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server) }, `POST /servers/` + server + `/action [compute 2.68] {"evacuate":{}}`},
-		"evacuate, old Nova":     {"2.53", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server) }, `POST /servers/` + server + `/action [compute 2.53] {"evacuate":{}}`},
-		"start":                  {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Start(ctx, server) }, `POST /servers/` + server + `/action [compute 2.53] {"os-start":null}`},
-		"stop":                   {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Stop(ctx, server) }, `POST /servers/` + server + `/action [compute 2.53] {"os-stop":null}`},
+		"evacuate":               {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server, nova.Target{}) }, `POST /servers/` + server + `/action [compute 2.68] {"evacuate":{}}`},
+		"evacuate, newest Nova":  {"2.104", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server, nova.Target{}) }, `POST /servers/` + server + `/action [compute 2.68] {"evacuate":{}}`},
+		"evacuate, old Nova":     {"2.53", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server, nova.Target{}) }, `POST /servers/` + server + `/action [compute 2.53] {"evacuate":{}}`},
+		"evacuate to a host":     {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Evacuate(ctx, server, nova.Target{Host: "cmp2"}) }, `POST /servers/` + server + `/action [compute 2.68] {"evacuate":{"host":"cmp2"}}`},
+		"evacuate by force": {"2.93", func(ctx context.Context, c *Client) {
+			_, _ = c.Evacuate(ctx, server, nova.Target{Host: "cmp2", Force: true})
+		}, `POST /servers/` + server + `/action [compute 2.67] {"evacuate":{"host":"cmp2","force":true}}`},
+		"reset": {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Reset(ctx, server) }, `POST /servers/` + server + `/action [compute 2.53] {"os-resetState":{"state":"error"}}`},
+		"start": {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Start(ctx, server) }, `POST /servers/` + server + `/action [compute 2.53] {"os-start":null}`},
+		"stop":  {"2.93", func(ctx context.Context, c *Client) { _, _ = c.Stop(ctx, server) }, `POST /servers/` + server + `/action [compute 2.53] {"os-stop":null}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, novatest.Options{Version: row.version}, func(w world) {
@@ -66,7 +71,7 @@ func TestSenselessUpdatesAreNotSent(t *testing.T) {
 		}
 		_, err := w.client.UpdateService(w.Context(), "", nova.ServiceUpdate{ForcedDown: new(true)})
 		wantFault(t, err, nova.FaultRefused)
-		_, err = w.client.Evacuate(w.Context(), "")
+		_, err = w.client.Evacuate(w.Context(), "", nova.Target{})
 		wantFault(t, err, nova.FaultRefused)
 		if got := seen(w.cloud, "")[before:]; len(got) != 0 {
 			t.Errorf("sent %v", got)
@@ -106,7 +111,7 @@ func TestEvacuatePostsOnce(t *testing.T) {
 				if row.fault != nil {
 					w.cloud.Inject(*row.fault)
 				}
-				requestID, err := w.client.Evacuate(w.within(row.timeout), id)
+				requestID, err := w.client.Evacuate(w.within(row.timeout), id, nova.Target{})
 				wantFault(t, err, row.want)
 				if err == nil && !strings.HasPrefix(requestID, "req-") {
 					t.Errorf("request id %q", requestID)
@@ -160,7 +165,7 @@ func TestEvacuateRefused(t *testing.T) {
 					w.kill("cmp01")
 				}
 				w.cloud.SetPolicy(row.policy)
-				requestID, err := w.client.Evacuate(w.Context(), id)
+				requestID, err := w.client.Evacuate(w.Context(), id, nova.Target{})
 				wantFault(t, err, row.want, row.text)
 				if !strings.HasPrefix(requestID, "req-") {
 					t.Errorf("no request id with %v", err)
@@ -256,7 +261,7 @@ func TestExpiredTokenInTheMiddle(t *testing.T) {
 		w := world{t, cloud, client}
 		w.kill("cmp01")
 		cloud.RevokeTokens()
-		if _, err := client.Evacuate(t.Context(), id); err != nil {
+		if _, err := client.Evacuate(t.Context(), id, nova.Target{}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(cloud.Migrations(id)); n != 1 {
@@ -264,7 +269,7 @@ func TestExpiredTokenInTheMiddle(t *testing.T) {
 		}
 		cloud.RevokeTokens()
 		cloud.SetKeystone(false)
-		_, err := client.Evacuate(t.Context(), id)
+		_, err := client.Evacuate(t.Context(), id, nova.Target{})
 		wantFault(t, err, nova.FaultAuth)
 		if !nova.FaultOf(err).Definite() || len(cloud.Migrations(id)) != 1 {
 			t.Error("a POST that was turned away must be a definite no")

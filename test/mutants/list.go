@@ -37,6 +37,7 @@ func List() []Mutant {
 	all = append(all, recovery()...)
 	all = append(all, lease()...)
 	all = append(all, vip()...)
+	all = append(all, evacuation()...)
 	return append(all, acts()...)
 }
 

@@ -115,10 +115,15 @@ func masakari(c *Cloud, o order) (func(), error) {
 	return nil, err
 }
 
-// room is the memory that hosts have left: full is as much as they use.
+// room is the memory that hosts have: full is as much as they use.
 func isRoom(n names, o order) error {
+	if len(o.args) == 2 && o.args[1] != "full" && o.args[1] != "empty" {
+		if _, err := strconv.Atoi(o.args[1]); err == nil {
+			return isHost(n, o.args[0])
+		}
+	}
 	if len(o.args) != 2 || (o.args[1] != "full" && o.args[1] != "empty") {
-		return errors.New("whose, and full or empty?")
+		return errors.New("whose, and full, empty or how many MiB?")
 	}
 	return isHost(n, o.args[0])
 }
@@ -127,6 +132,9 @@ func room(c *Cloud, o order) (func(), error) {
 	const plenty = 256 << 10
 	return eachHost(func(m *machine) func() {
 		ram := plenty
+		if n, err := strconv.Atoi(o.args[1]); err == nil {
+			ram = n
+		}
 		if o.args[1] == "full" {
 			ram = 2048 * len(c.lives[string(m.name)])
 		}

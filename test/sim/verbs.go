@@ -40,7 +40,7 @@ var verbs = map[string]verbDef{
 	"server":   {"server HOST/N|HOST STATE", "an instance becomes: " + strings.Join(slices.Sorted(maps.Keys(serverWords)), ", "), isServer, server},
 	"service":  {"service HOSTS enabled|disabled|forced-down [REASON]", "an operator sets the nova-compute service", isService, service},
 	"masakari": {"masakari HOST/N|HOST", "somebody else asks Nova to evacuate instances", isGuests, masakari},
-	"room":     {"room HOSTS full|empty [for D]", "their memory is used up, or not", isRoom, room},
+	"room":     {"room HOSTS full|empty|MIB [for D]", "their memory is used up, or not, or is so much", isRoom, room},
 
 	"vip": {"vip CONTROLLERS|nobody [for D]", "who has the control plane's address (cloud.vip)", isOwner, moveVIP},
 	"way": {"way HOSTS HOW [for D]", "what the hosts' questions to it come to: silent, refused, bad, well", isWay, breakWay},

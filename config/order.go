@@ -1,0 +1,19 @@
+package config
+
+// Order says what puts an instance before others.
+type Order struct {
+	// Owners may say lifeboat:priority, group, after and ready in their servers'
+	// metadata.
+	Owners bool `yaml:"owners"`
+	// Projects are priorities of whole projects, by their id: -1000 to 1000, more is
+	// sooner.
+	Projects map[string]int `yaml:"projects,omitempty"`
+}
+
+// Who chooses destinations, and what is done with affinity groups.
+const (
+	DestinationsSpread    = "spread"
+	DestinationsScheduler = "scheduler"
+	AffinityAsk           = "ask"
+	AffinityForce         = "force"
+)

@@ -1,0 +1,181 @@
+package evacuate
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Spare is how many more failures the cloud has room for.
+type Spare struct {
+	Known bool `json:"known"`
+	// Failures is how many hosts, the fullest first, may die one after the other so that
+	// every instance that would be moved still finds room. At most spareMost are asked.
+	Failures int `json:"failures"`
+	// Next is the host whose death would be one too many, Short how many of its
+	// instances would find no room.
+	Next  nova.HostName `json:"next,omitempty"`
+	Short int           `json:"short,omitempty"`
+	// Domains are the failure domains that could not fall as a whole.
+	Domains []string `json:"domains,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+}
+
+// spareMost bounds the question: more at once is a storm, which is a person's.
+const spareMost = 10
+
+// cast is what would be moved off a host, the biggest first.
+func cast(w *World, p Policy, host nova.HostName) []nova.Size {
+	var out []nova.Size
+	for _, s := range w.Servers[host] {
+		yes, _ := p.Protected(s, w.Nova.Aggregates)
+		if do := Choose(s, w.Storage[host], p.Restart).Do; yes && do != DoLeave {
+			out = append(out, s.Size())
+		}
+	}
+	slices.SortFunc(out, func(a, b nova.Size) int {
+		return cmp.Or(b.RAMMiB-a.RAMMiB, b.VCPUs-a.VCPUs, b.DiskGiB-a.DiskGiB)
+	})
+	return out
+}
+
+// berth is one host's room while it is being filled in thought.
+type berth struct {
+	host nova.HostName
+	left nova.Size
+}
+
+// berths are the hosts that the scheduler may choose, the roomiest first, without the
+// dead ones.
+func berths(w *World, dead map[nova.HostName]bool) []berth {
+	var out []berth
+	for _, host := range slices.Sorted(maps.Keys(w.Rooms.By)) {
+		if w.usable(host) && !dead[host] {
+			out = append(out, berth{host, w.Rooms.By[host].Left})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b berth) int { return b.left.RAMMiB - a.left.RAMMiB })
+	return out
+}
+
+// stow places as many as fit, each on the first host that has room, and takes that
+// room. It says how many stay behind.
+func stow(sizes []nova.Size, in []berth) (short int) {
+	for _, s := range sizes {
+		i := slices.IndexFunc(in, func(b berth) bool { return s.Within(b.left) })
+		if i < 0 {
+			short++
+			continue
+		}
+		in[i].left = in[i].left.Less(s)
+	}
+	return short
+}
+
+// CapacityOf says whether the instances of a host would find room elsewhere, by what
+// Placement has left. Zones, groups and traits are not asked: it is never too little.
+func CapacityOf(w *World, p Policy, host nova.HostName) Capacity {
+	sizes := cast(w, p, host)
+	out := Capacity{Of: len(sizes)}
+	if !w.Rooms.Known(w.Now) {
+		out.Reason = orWord(w.Rooms.Err, "Placement has not told for a while")
+		return out
+	}
+	out.Known = true
+	short := stow(sizes, berths(w, map[nova.HostName]bool{host: true}))
+	if out.Fits = out.Of - short; short > 0 {
+		out.Reason = fmt.Sprintf("Placement has no room left for %d", short)
+	}
+	return out
+}
+
+// SpareOf counts the failures that there is room for.
+func SpareOf(w *World, p Policy) Spare {
+	if !w.Rooms.Known(w.Now) {
+		return Spare{Reason: orWord(w.Rooms.Err, "Placement has not told for a while")}
+	}
+	type full struct {
+		host  nova.HostName
+		sizes []nova.Size
+		ram   int
+	}
+	casts := map[nova.HostName][]nova.Size{}
+	var hosts []full
+	for _, host := range slices.Sorted(maps.Keys(w.Nova.Services)) {
+		if w.Nova.Services[host].State != nova.StateUp {
+			continue
+		}
+		f := full{host: host, sizes: cast(w, p, host)}
+		for _, s := range f.sizes {
+			f.ram += s.RAMMiB
+		}
+		hosts, casts[host] = append(hosts, f), f.sizes
+	}
+	slices.SortStableFunc(hosts, func(a, b full) int { return b.ram - a.ram })
+	out := Spare{Known: true}
+	dead := map[nova.HostName]bool{}
+	var all []nova.Size
+	for i, f := range hosts[:min(len(hosts), spareMost)] {
+		dead[f.host] = true
+		all = append(all, f.sizes...)
+		slices.SortStableFunc(all, func(a, b nova.Size) int { return b.RAMMiB - a.RAMMiB })
+		if short := stow(all, berths(w, dead)); short > 0 || i == len(hosts)-1 {
+			out.Next, out.Short = f.host, short
+			break
+		}
+		out.Failures = i + 1
+	}
+	out.Domains = crowded(w, casts)
+	return out
+}
+
+// crowded are the failure domains that could not fall as a whole.
+func crowded(w *World, casts map[nova.HostName][]nova.Size) []string {
+	members := map[string]map[nova.HostName]bool{}
+	for host := range casts {
+		for _, d := range w.Domains[host] {
+			name := d.Kind + " " + d.Name
+			if members[name] == nil {
+				members[name] = map[nova.HostName]bool{}
+			}
+			members[name][host] = true
+		}
+	}
+	var out []string
+	for name, dead := range members {
+		var all []nova.Size
+		for host := range dead {
+			all = append(all, casts[host]...)
+		}
+		slices.SortFunc(all, func(a, b nova.Size) int {
+			return cmp.Or(b.RAMMiB-a.RAMMiB, b.VCPUs-a.VCPUs, b.DiskGiB-a.DiskGiB)
+		})
+		if stow(all, berths(w, dead)) > 0 {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Text says it in a line.
+func (s Spare) Text() string {
+	switch {
+	case !s.Known:
+		return "room for more failures is not known: " + s.Reason
+	case s.Next == "":
+		return fmt.Sprintf("room for the failure of %d hosts or more", s.Failures)
+	}
+	text := fmt.Sprintf("room for the failure of %d more", s.Failures)
+	if s.Short > 0 {
+		text += fmt.Sprintf("; after that %s would leave %d instances behind", s.Next, s.Short)
+	}
+	if len(s.Domains) > 0 {
+		text += "; not for a whole " + strings.Join(s.Domains, ", ")
+	}
+	return text
+}

@@ -1,0 +1,51 @@
+package evacuate
+
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Observation is one read of a recovery's migrations and servers.
+type Observation struct {
+	At    time.Time
+	Began time.Time // not later than any of its reads
+	// Rows are all evacuation rows of the source, Source the servers that
+	// Nova still places there, Moved those looked at one by one.
+	Rows   []nova.Migration
+	Source map[nova.ServerID]nova.Server
+	Moved  map[nova.ServerID]nova.Server
+	Gone   map[nova.ServerID]bool // asked for, and Nova knows them no more
+	// Moves are the live migrations and resizes from the source, where Ends says that
+	// they were read.
+	Moves []nova.Migration
+	Ends  bool
+}
+
+// row finds the migration row of e's present attempt: the one it follows, or
+// the newest after the intent's baseline.
+func row(e *Evacuation, obs *Observation) (nova.Migration, bool) {
+	var found nova.Migration
+	for _, m := range obs.Rows {
+		if m.Server != e.Server {
+			continue
+		}
+		if e.Row != 0 && m.ID == e.Row {
+			return m, true
+		}
+		if e.Row == 0 && m.ID > e.AfterRow && m.ID > found.ID {
+			found = m
+		}
+	}
+	return found, found.ID != 0
+}
+
+func newest(id nova.ServerID, obs *Observation) int {
+	last := 0
+	for _, m := range obs.Rows {
+		if m.Server == id && m.ID > last {
+			last = m.ID
+		}
+	}
+	return last
+}

@@ -1,0 +1,72 @@
+package evacuate
+
+import (
+	"slices"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Storage is where a host's instances keep their disks.
+type Storage string
+
+// Storage policies. An image-backed instance on anything but shared storage is
+// rebuilt from its image: its data is lost, so it moves only where that was said to
+// be meant.
+const (
+	StorageNone    Storage = "none"
+	StorageShared  Storage = "shared"
+	StorageVolume  Storage = "volume"
+	StorageLocal   Storage = "local"
+	StorageReimage Storage = "reimage" // local, and to be rebuilt from the image
+)
+
+// careful has the most careful one first.
+var careful = []Storage{StorageNone, StorageLocal, StorageVolume, StorageReimage, StorageShared}
+
+// Valid says that it is one of the words.
+func (s Storage) Valid() bool { return slices.Contains(careful, s) }
+
+const (
+	// keyStorage in the metadata of Nova's aggregates declares their hosts' storage.
+	keyStorage = "lifeboat:storage"
+	// keyReimage says of a server, its size or its image that it may be rebuilt
+	// from its image, and lose what it has written.
+	keyReimage = "lifeboat:reimage"
+)
+
+// StorageOf is a host's storage: its own as configured, else what its aggregates
+// say (of several words the most careful; one that is none of ours says nothing),
+// else the cloud's.
+func StorageOf(host nova.HostName, own, cloud Storage, aggregates []nova.Aggregate) Storage {
+	if own != "" {
+		return own
+	}
+	said := Storage("")
+	for _, a := range aggregates {
+		word := Storage(a.Metadata[keyStorage])
+		if !word.Valid() || !slices.Contains(a.Hosts, host) {
+			continue
+		}
+		if said == "" || slices.Index(careful, word) < slices.Index(careful, said) {
+			said = word
+		}
+	}
+	if said != "" {
+		return said
+	}
+	return cloud
+}
+
+// diskMoves says that evacuating a server keeps its disk, or that losing it was said
+// to be meant.
+func diskMoves(s nova.Server, storage Storage) bool {
+	if s.VolumeBooted || storage == StorageShared || storage == StorageReimage {
+		return true
+	}
+	for _, words := range []map[string]string{s.Metadata, s.FlavorExtra, s.ImageProperties} {
+		if yes, ok := truth(words[keyReimage]); ok {
+			return yes
+		}
+	}
+	return false
+}

@@ -1,0 +1,218 @@
+package evacuate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
+// Destinations says who chooses where an instance goes.
+type Destinations string
+
+// Ways to choose. Spread names the least busy of the hosts that are like the dead one;
+// Nova's filters are asked all the same. Where there is none, and where the name was
+// refused, the scheduler chooses.
+const (
+	DestinationsScheduler Destinations = "scheduler"
+	DestinationsSpread    Destinations = "spread"
+)
+
+// Affinity says what is done with members of a hard affinity group none of which lives
+// elsewhere: Nova's scheduler finds them no host, for all of the group's are dead.
+type Affinity string
+
+// AffinityForce sends the first of them past the filters to a host with room; the
+// others follow it.
+const (
+	AffinityAsk   Affinity = "ask"
+	AffinityForce Affinity = "force"
+)
+
+// course is the answer to where an instance may go now.
+type course struct {
+	to nova.Target
+	// wait says why it goes nowhere for the moment; Brief if that ends by itself.
+	wait  string
+	brief bool
+}
+
+// aim chooses where one goes. It never names a host that is not well, up, enabled, of
+// the source's zone and in the same aggregates: only there the filters most likely let
+// it in.
+func (c *Core) aim(r *Recovery, e *Evacuation, l *load) course {
+	if why := c.noRoom(r, e, l); why != "" {
+		return course{wait: why}
+	}
+	kin := c.kin(r, e)
+	if kin.inFlight {
+		return course{wait: "another member of its group is on its way", brief: true}
+	}
+	var allowed []nova.HostName
+	if c.policy.Destinations == DestinationsSpread || len(e.Together) > 0 {
+		allowed = c.alike(r, e, l)
+	}
+	allowed = slices.DeleteFunc(allowed, func(h nova.HostName) bool { return kin.apart[h] })
+	switch {
+	case len(e.Together) > 0 && len(kin.homes) > 0:
+		allowed = slices.DeleteFunc(allowed, func(h nova.HostName) bool { return !kin.homes[h] })
+	case len(e.Together) > 0 && kin.many && c.policy.Affinity != AffinityForce:
+		return course{wait: waitsAffinity + ": no member of its group lives on another host, so Nova's scheduler would find none and leave it in error. Start one elsewhere, or set policy.affinity: force"}
+	case len(e.Together) > 0 && kin.many && len(allowed) == 0:
+		return course{wait: waitsAffinity + ": no member of its group lives on another host, and none is known that it could be sent to by force"}
+	case len(e.Together) > 0 && kin.many:
+		return course{to: nova.Target{Host: c.least(allowed, l), Force: true}}
+	}
+	if c.policy.Destinations == DestinationsSpread && !e.Free && len(allowed) > 0 {
+		if host := c.least(allowed, l); c.policy.PerDestination <= 0 || l.to[host] < c.policy.PerDestination {
+			return course{to: nova.Target{Host: host}}
+		}
+		return course{wait: "every host that it could go to rebuilds as many as it may", brief: true}
+	}
+	if !c.free(l) {
+		return course{wait: "every host that it could go to rebuilds as many as it may", brief: true}
+	}
+	return course{}
+}
+
+// noRoom says that Placement would certainly refuse it: no host that the scheduler
+// may choose has so much left. What is not known is no reason to wait.
+func (c *Core) noRoom(r *Recovery, e *Evacuation, l *load) string {
+	if !c.world.Rooms.Known(c.world.Now) {
+		return ""
+	}
+	for host := range c.world.Rooms.By {
+		if host != r.Host && c.world.usable(host) && e.Size.Within(c.world.left(host, l.taken)) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s: no host has %s left", waitsRoom, sizeText(e.Size))
+}
+
+func sizeText(s nova.Size) string {
+	text := fmt.Sprintf("%d MiB", s.RAMMiB)
+	if s.VCPUs > 0 {
+		text = fmt.Sprintf("%d processors and ", s.VCPUs) + text
+	}
+	if s.DiskGiB > 0 {
+		text += fmt.Sprintf(" and %d GiB of disk", s.DiskGiB)
+	}
+	return text
+}
+
+// alike are the hosts like the source that have room for e, by name.
+func (c *Core) alike(r *Recovery, e *Evacuation, l *load) []nova.HostName {
+	w := &c.world
+	source, known := w.Nova.Services[r.Host]
+	if !known || !w.Rooms.Known(w.Now) || w.Nova.AggregatesAt.IsZero() || e.Odd {
+		return nil
+	}
+	if l.groups == nil {
+		l.groups = w.aggregatesOf()
+	}
+	groups := l.groups
+	var out []nova.HostName
+	for _, host := range slices.Sorted(maps.Keys(w.Rooms.By)) {
+		v, judged := w.Verdicts[host]
+		h := c.state.Hosts[host]
+		switch {
+		case host == r.Host || !w.usable(host) || w.Nova.Services[host].Zone != source.Zone || slices.Contains(e.Avoid, host):
+		case judged && v.State != detector.Healthy, c.state.Open(host) != nil, h != nil && h.Maintenance:
+		case !slices.Equal(groups[host], groups[r.Host]):
+		case !e.Size.Within(w.left(host, l.taken)):
+		default:
+			out = append(out, host)
+		}
+	}
+	return out
+}
+
+// aggregatesOf lists the aggregates of each host, sorted.
+func (w *World) aggregatesOf() map[nova.HostName][]string {
+	out := map[nova.HostName][]string{}
+	for _, a := range w.Nova.Aggregates {
+		for _, h := range a.Hosts {
+			out[h] = append(out[h], a.Name)
+		}
+	}
+	for _, names := range out {
+		slices.Sort(names)
+	}
+	return out
+}
+
+// least is the host with the fewest on their way to it; of several, the roomiest, then
+// the first by name.
+func (c *Core) least(hosts []nova.HostName, l *load) nova.HostName {
+	best := hosts[0]
+	for _, h := range hosts[1:] {
+		left, most := c.world.left(h, l.taken).RAMMiB, c.world.left(best, l.taken).RAMMiB
+		if l.to[h] < l.to[best] || l.to[h] == l.to[best] && left > most {
+			best = h
+		}
+	}
+	return best
+}
+
+// kin is what is known of the other members of an instance's server groups.
+type kin struct {
+	// inFlight: one of the same group is on its way. Nova checks the policy again at
+	// the destination and fails the siblings of parallel ones.
+	inFlight bool
+	many     bool // an affinity group has other members on dead hosts
+	apart    map[nova.HostName]bool
+	homes    map[nova.HostName]bool // of affinity groups, usable
+}
+
+func (c *Core) kin(r *Recovery, e *Evacuation) kin {
+	k := kin{apart: map[nova.HostName]bool{}, homes: map[nova.HostName]bool{}}
+	if len(e.Apart) == 0 && len(e.Together) == 0 {
+		return k
+	}
+	elsewhere := map[nova.ServerID]nova.HostName{}
+	for _, o := range c.state.Recoveries {
+		if o.Status == StatusClosed {
+			continue
+		}
+		for _, x := range o.Evacuations {
+			apart, together := shares(e.Apart, x.Apart), shares(e.Together, x.Together)
+			if x.Server == e.Server || !apart && !together {
+				continue
+			}
+			flying := o.Status == StatusOpen && (x.State == EvacIntent || x.State == EvacFollowing)
+			k.inFlight = k.inFlight || flying && c.underWayFor(o, x) < claimed
+			k.many = k.many || together && o.Status == StatusOpen && x.State != EvacDone
+			if x.State == EvacDone {
+				elsewhere[x.Server] = x.Dest
+			}
+			k.note(c, apart && (flying || x.State == EvacDone), together && x.State == EvacDone, x.heading())
+		}
+	}
+	for host, servers := range c.world.Servers {
+		for _, s := range servers {
+			if s.ID == e.Server || host == r.Host || elsewhere[s.ID] != "" {
+				continue
+			}
+			k.note(c, shares(e.Apart, s.Apart), shares(e.Together, s.Together), host)
+		}
+	}
+	return k
+}
+
+func (k *kin) note(c *Core, apart, together bool, host nova.HostName) {
+	if host == "" {
+		return
+	}
+	if apart {
+		k.apart[host] = true
+	}
+	if together && c.world.usable(host) && c.state.Open(host) == nil {
+		k.homes[host] = true
+	}
+}
+
+func shares(a, b []string) bool {
+	return slices.ContainsFunc(a, func(x string) bool { return slices.Contains(b, x) })
+}

@@ -1,0 +1,21 @@
+package mutants
+
+// evacuation are the rules of which instances move, where to, and what waits for them.
+func evacuation() []Mutant {
+	m := func(name, rule, file, was, is string) Mutant {
+		return Mutant{Name: name, Rule: rule, File: file, Old: was, New: is, Tests: []string{core, run, simulator}}
+	}
+	return []Mutant{
+		m("local disks are rebuilt from images", "data", "evacuate/storage.go", "if s.VolumeBooted || storage == StorageShared || storage == StorageReimage {", "if true {"),
+		m("migrating servers are evacuated", "data", "evacuate/choose.go", "case s.TaskState == nova.TaskMigrating:", "case false:"),
+		m("what may run at the other end of a migration is moved", "data", "evacuate/ends.go", "m.Dest != \"\" && off(m.Dest):", "m.Dest != \"\":"),
+		m("what was read before the proof tells of the other end", "data", "evacuate/ends.go", "return off && obs.Began.After(c.sawFirst(\"off \"+string(by)))", "return off"),
+		m("a host that was only named has claimed", "3", "nova/migration.go", "if m.Status == MigrationAccepted {", "if false {"),
+		m("a reset without an answer is resolved at once", "3", "evacuate/reset.go", "obs.Began.Sub(c.sawFirst(resetKey(r, e))) < c.policy.QuietPeriod", "false"),
+		m("the ledger takes a reset beside an evacuation", "3", "evacuate/reset.go", "old.State != EvacPlanned || old.Attempt > 0 ||", ""),
+		m("a reset needs no proof", "1", "evacuate/reset.go", "if _, ok := r.Proved(); !ok {", "if _, ok := r.Proved(); !ok && false {"),
+		m("siblings of an anti-affinity group go together", "3", "evacuate/target.go", "k.inFlight = k.inFlight || flying &&", "k.inFlight = k.inFlight || false &&"),
+		m("the start gate opens amid evacuations", "8", "evacuate/startgate.go", "case !r.Terminal():", "case false:"),
+		m("the start gate opens before the host is asked back", "8", "evacuate/startgate.go", "case r.Status == StatusReturning:", "case r.Status != StatusOpen:"),
+	}
+}
