@@ -16,7 +16,7 @@ SEEDS   ?= 150
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab vip bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab vip vip-packages bench fuzz nightly packages clean
 
 all: build test
 
@@ -61,8 +61,11 @@ contract: # the adapters against the real thing; what is not given is skipped, a
 lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
 
-vip: # the control plane's address: root, and `apt-get install keepalived haproxy nftables iproute2`; network namespaces of its own, 40 s
+vip: # the control plane's address: root, `apt-get install $(make -s vip-packages)`; network namespaces of its own, 50 s
 	$(GOTEST) -tags vip -count=1 -parallel 4 -timeout 5m ./test/vip
+
+vip-packages: # what `make vip` needs of Debian; none of it is to be started by itself
+	@echo keepalived haproxy nftables iproute2
 
 bench: # BENCH=quick: minutes; BENCH=full: the whole table of docs/performance.md, for a night
 	LIFEBOAT_BENCH=$(BENCH) $(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 8h ./...

@@ -92,6 +92,9 @@ type PathRow struct {
 	// Peers reach what this host does not, as it asked so many before it said so.
 	Peers      int `json:"peers,omitempty"`
 	PeersAsked int `json:"peers_asked,omitempty"`
+	// Neighbours and Connections count its repairs since its agent started.
+	Neighbours  int `json:"neighbours,omitempty"`
+	Connections int `json:"connections,omitempty"`
 }
 
 // Fails says that some target does not answer well.
@@ -130,6 +133,8 @@ type Control struct {
 type pathSeen struct {
 	row PathRow
 	at  time.Time // when it last asked
+	// told is when it said so: what it says of its kernel is of then.
+	told time.Time
 }
 
 // notePath takes a row unless a newer one is there.
@@ -138,7 +143,7 @@ func (h *hostSeen) notePath(row *PathRow, at time.Time) {
 		return
 	}
 	if asked := at.Add(-row.Age); h.path == nil || !h.path.at.After(asked) {
-		h.path = &pathSeen{row: *row, at: asked}
+		h.path = &pathSeen{row: *row, at: asked, told: at}
 	}
 }
 
@@ -147,6 +152,8 @@ type AgedPath struct {
 	Host   nova.HostName
 	Domain Domain
 	Row    PathRow
+	// Told is how long ago the host said so.
+	Told time.Duration
 }
 
 // Paths gives every host's last row, in order.
@@ -156,7 +163,7 @@ func (t *Table) Paths(now time.Time) []AgedPath {
 		if h.path == nil {
 			continue
 		}
-		p := AgedPath{Host: name, Domain: h.domain, Row: h.path.row}
+		p := AgedPath{Host: name, Domain: h.domain, Row: h.path.row, Told: now.Sub(h.path.told)}
 		p.Row.Age = now.Sub(h.path.at)
 		all = append(all, p)
 	}

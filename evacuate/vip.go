@@ -81,6 +81,9 @@ func (s *State) noteVIP(e Entry) {
 			s.journal(e, "%s of the address %s is over after %s", f.Kind, f.VIP, round(e.At.Sub(f.Since)))
 		}
 	}
+	if e.Text != "" {
+		s.journal(e, "%s", e.Text)
+	}
 	next.Past = next.Past[max(0, len(next.Past)-maxPastVIP):]
 	s.VIP = next
 }

@@ -33,7 +33,7 @@ var favourMark = []byte("lifeboat vip 1 ")
 const (
 	// favourPeers are asked, and waited for so long.
 	favourPeers = 3
-	favourTime  = 1500 * time.Millisecond
+	favourTime  = time.Second
 	// favourMost bounds the targets of one, favourEvery how often others are served.
 	favourMost  = 4
 	favourEvery = 200 * time.Millisecond

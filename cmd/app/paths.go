@@ -36,10 +36,11 @@ type ways struct {
 	mend   bool
 	barred string // why connections cannot be ended here
 	mended map[string]time.Time
+	did    map[vip.RepairKind]int
 }
 
 func newWays(a *Agent) *ways {
-	w := &ways{a: a, hands: &watch.Hands{Now: a.clock.Now}, told: map[string]bool{}, mended: map[string]time.Time{}}
+	w := &ways{a: a, hands: &watch.Hands{Now: a.clock.Now}, told: map[string]bool{}, mended: map[string]time.Time{}, did: map[vip.RepairKind]int{}}
 	w.paths = &watch.Paths{Now: a.clock.Now, Log: a.log, Ask: watch.Ask, Neighbours: watch.Neighbours}
 	if a.seams.Ask != nil {
 		w.paths.Ask, w.paths.Neighbours = a.seams.Ask, nil
@@ -66,7 +67,13 @@ func (w *ways) row() *detector.PathRow {
 	if !w.a.cfg.VIP.Probe {
 		return nil
 	}
-	return w.paths.Row()
+	row := w.paths.Row()
+	if row != nil {
+		w.mu.Lock()
+		row.Neighbours, row.Connections = w.did[vip.RepairNeighbour], w.did[vip.RepairConnection]
+		w.mu.Unlock()
+	}
+	return row
 }
 
 // ask asks round after round, a little by chance apart: hundreds of hosts must not
@@ -204,6 +211,9 @@ func (w *ways) repair(v vip.VIP, r vip.Repair, mend bool) {
 	case err != nil:
 		log.Warn("the way to the control plane was not mended", "error", err)
 	default:
+		w.mu.Lock()
+		w.did[r.Kind]++
+		w.mu.Unlock()
 		log.Info("mended the way to the control plane")
 	}
 }

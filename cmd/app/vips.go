@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -36,6 +37,10 @@ type vips struct {
 	control detector.Control
 	owned   map[string]ownedSince
 	wrote   time.Time
+	// mended is what each host had mended as it was last journalled, news what was
+	// since.
+	mended map[nova.HostName][2]int
+	news   []string
 }
 
 type agedSight struct {
@@ -50,7 +55,7 @@ type ownedSince struct {
 }
 
 func newVIPs(c *Controller) *vips {
-	x := &vips{c: c, sights: map[detector.Observer]agedSight{}, tracker: vip.NewTracker(), owned: map[string]ownedSince{}}
+	x := &vips{c: c, sights: map[detector.Observer]agedSight{}, tracker: vip.NewTracker(), owned: map[string]ownedSince{}, mended: map[nova.HostName][2]int{}}
 	if c.cfg.VIP.Watched() {
 		x.vips, x.targets = vipsOf(c.cfg.VIP), targetsOf(c.cfg.VIP)
 	}
@@ -172,6 +177,7 @@ func (x *vips) look(leads bool, term uint64) (detector.Control, map[nova.HostNam
 	}
 	x.report = x.tracker.Look(view)
 	x.note(now)
+	x.count(rows)
 	x.control = vip.Settle(assessed.Control, x.report.Findings)
 	return x.control, assessed.Paths
 }
@@ -180,7 +186,7 @@ func (x *vips) rows(now time.Time) []vip.HostRow {
 	var rows []vip.HostRow
 	x.c.observer.with(func(t *detector.Table) {
 		for _, p := range t.Paths(now) {
-			rows = append(rows, vip.HostRow{Host: p.Host, Domain: p.Domain, Row: p.Row})
+			rows = append(rows, vip.HostRow{Host: p.Host, Domain: p.Domain, Row: p.Row, Told: p.Told})
 		}
 	})
 	return rows
@@ -199,6 +205,24 @@ func (x *vips) note(now time.Time) {
 		}
 	}
 }
+
+// count finds what hosts have mended since the look before. A new leader, or an agent
+// that has started again, begins anew.
+func (x *vips) count(rows []vip.HostRow) {
+	for _, r := range rows {
+		now := [2]int{r.Row.Neighbours, r.Row.Connections}
+		before, known := x.mended[r.Host]
+		x.mended[r.Host] = now
+		n, c := now[0]-before[0], now[1]-before[1]
+		if !known || n < 0 || c < 0 || n+c == 0 || len(x.news) >= newsMost {
+			continue
+		}
+		x.news = append(x.news, fmt.Sprintf("%s has mended its way: %d neighbour entries forgotten, %d connections ended", r.Host, n, c))
+	}
+}
+
+// newsMost bounds what waits for the ledger: hundreds of hosts mend at one time.
+const newsMost = 20
 
 // owners are what acknowledgements tell the hosts: only the leader knows.
 func (x *vips) owners() []heartbeat.Owner {
@@ -228,20 +252,20 @@ func (x *vips) remember(ctx context.Context) {
 	now := x.c.clock.Now()
 	x.mu.Lock()
 	owners, findings := maps.Clone(x.report.Owners), findingsOf(x.report.Findings)
-	due := now.Sub(x.wrote) >= vipEvery
+	due, news, told := now.Sub(x.wrote) >= vipEvery, strings.Join(x.news, "; "), len(x.news)
 	x.mu.Unlock()
 	same := true
 	x.c.machine.Locked(func(s *evacuate.State) { same = s.VIP.Same(owners, findings) })
-	if same || !due {
+	if same && news == "" || !due {
 		return
 	}
-	err := x.c.apply(ctx, evacuate.Entry{Kind: evacuate.KindVIP, At: now, By: x.c.id, VIP: &evacuate.VIPRecord{Owners: owners, Findings: findings}})
+	err := x.c.apply(ctx, evacuate.Entry{Kind: evacuate.KindVIP, At: now, By: x.c.id, Text: news, VIP: &evacuate.VIPRecord{Owners: owners, Findings: findings}})
 	if err != nil {
 		x.c.log.Warn("findings of the VIP are not remembered", "reason", err)
 		return
 	}
 	x.mu.Lock()
-	x.wrote = now
+	x.wrote, x.news = now, x.news[told:]
 	x.mu.Unlock()
 }
 

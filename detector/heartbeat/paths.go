@@ -31,6 +31,8 @@ func putPaths(w *writer, row *detector.PathRow) {
 	for _, mac := range owners {
 		w.b = append(w.b, mac[:]...)
 	}
+	w.number(uint64(max(row.Neighbours, 0)))
+	w.number(uint64(max(row.Connections, 0)))
 }
 
 // getPaths reads what a sender without such a sight does not write. What is not
@@ -65,6 +67,7 @@ func getPaths(rest []byte) *detector.PathRow {
 		}
 		row.Owners = append(row.Owners, mac)
 	}
+	row.Neighbours, row.Connections = small(&r), small(&r)
 	if r.bad {
 		return nil
 	}

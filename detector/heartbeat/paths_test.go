@@ -11,7 +11,7 @@ import (
 
 func TestPathsTravel(t *testing.T) {
 	hb := testHeartbeat
-	row := &detector.PathRow{List: 1<<32 - 1, Age: 1500 * time.Millisecond, Owners: []detector.MAC{{2, 0, 0, 0, 0, 17}, {}}, Hanging: 3, Peers: 2, PeersAsked: 3}
+	row := &detector.PathRow{List: 1<<32 - 1, Age: 1500 * time.Millisecond, Owners: []detector.MAC{{2, 0, 0, 0, 0, 17}, {}}, Hanging: 3, Peers: 2, PeersAsked: 3, Neighbours: 1, Connections: 4}
 	for i := range detector.MaxPathTargets {
 		row.Words = append(row.Words, detector.PathWord(i%4))
 	}

@@ -156,6 +156,9 @@ type HostRow struct {
 	Host   nova.HostName
 	Domain detector.Domain
 	Row    detector.PathRow
+	// Told is how long ago it said so: its neighbours and connections are of then, its
+	// words as old as the row.
+	Told time.Duration
 }
 
 // Limits of what is fresh, and of what must last before it is said.

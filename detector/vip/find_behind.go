@@ -66,7 +66,7 @@ func (s *scene) stale() (Finding, bool) {
 	}
 	var nodes, evidence []string
 	for _, h := range s.view.Hosts {
-		if at >= len(h.Row.Owners) || h.Row.Age > rowFresh || h.Row.Age+overlap > owner.from {
+		if at >= len(h.Row.Owners) || h.Told > rowFresh || h.Told+overlap > owner.from {
 			continue
 		}
 		mac := h.Row.Owners[at]
@@ -93,7 +93,7 @@ func (s *scene) hanging() (Finding, bool) {
 	}
 	var nodes, evidence []string
 	for _, h := range s.view.Hosts {
-		if h.Row.Hanging > 0 && h.Row.Age <= rowFresh {
+		if h.Row.Hanging > 0 && h.Told <= rowFresh {
 			nodes = append(nodes, string(h.Host))
 			evidence = append(evidence, fmt.Sprintf("%d connections of %s hang", h.Row.Hanging, h.Host))
 		}

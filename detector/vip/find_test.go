@@ -67,7 +67,7 @@ func outside(w detector.PathWord) func(*AddressSight) {
 }
 
 func row(host string, owner detector.MAC, hanging int) HostRow {
-	return HostRow{Host: nova.HostName(host), Row: detector.PathRow{Age: time.Second, Owners: []detector.MAC{owner}, Hanging: hanging}}
+	return HostRow{Host: nova.HostName(host), Told: time.Second, Row: detector.PathRow{Age: time.Second, Owners: []detector.MAC{owner}, Hanging: hanging}}
 }
 
 // well is the owner ctl1 as everybody sees it, with keepalived.

@@ -70,6 +70,9 @@ type HostPath struct {
 	Hanging    int            `json:"hanging,omitempty"`
 	Peers      int            `json:"peers,omitempty"`
 	PeersAsked int            `json:"peers_asked,omitempty"`
+	// Neighbours and Connections count what it has mended since its agent started.
+	Neighbours  int `json:"neighbours,omitempty"`
+	Connections int `json:"connections,omitempty"`
 }
 
 // Matrix is every host's sight of every target.
@@ -106,7 +109,8 @@ func Assess(targets []Target, rows []HostRow, fresh time.Duration) Assessment {
 			continue // of another list
 		}
 		p := HostPath{Host: r.Host, Age: r.Row.Age, Words: r.Row.Words, Fails: failing(targets, r.Row.Words), Fresh: r.Row.Age <= fresh,
-			Owners: r.Row.Owners, Hanging: r.Row.Hanging, Peers: r.Row.Peers, PeersAsked: r.Row.PeersAsked}
+			Owners: r.Row.Owners, Hanging: r.Row.Hanging, Peers: r.Row.Peers, PeersAsked: r.Row.PeersAsked,
+			Neighbours: r.Row.Neighbours, Connections: r.Row.Connections}
 		a.Matrix.Hosts = append(a.Matrix.Hosts, p)
 		if !p.Fresh {
 			continue

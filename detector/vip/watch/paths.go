@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -38,7 +39,6 @@ type Paths struct {
 	known    []bool
 	turn     int
 	at       time.Time
-	owners   []detector.MAC
 	answered map[string]time.Time // by VIP
 	peers    [2]int
 	hanging  int
@@ -57,14 +57,19 @@ func (p *Paths) Set(vips []vip.VIP, targets []vip.Target) {
 	p.answered = map[string]time.Time{}
 }
 
-// Row is what a heartbeat tells; nil before everything was asked once.
+// Row is what a heartbeat tells; nil before everything was asked once. The kernel's
+// neighbours are those of this instant.
 func (p *Paths) Row() *detector.PathRow {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var owners []detector.MAC
+	if p.Neighbours != nil {
+		owners = p.Neighbours(p.vips)
+	}
 	if len(p.targets) == 0 || p.at.IsZero() || slices.Contains(p.known, false) {
 		return nil
 	}
-	return &detector.PathRow{List: vip.List(p.targets), Words: slices.Clone(p.words), Age: p.Now().Sub(p.at), Owners: slices.Clone(p.owners),
+	return &detector.PathRow{List: vip.List(p.targets), Words: slices.Clone(p.words), Age: p.Now().Sub(p.at), Owners: owners,
 		Hanging: p.hanging, Peers: p.peers[1], PeersAsked: p.peers[0]}
 }
 
@@ -83,53 +88,22 @@ func (p *Paths) Answered(name string) time.Time {
 }
 
 // Round asks whatever is due: what failed or was never asked, and of the rest one in
-// turn. Where something new fails, all targets at the same address are asked.
+// turn at a VIP and one elsewhere.
 func (p *Paths) Round(ctx context.Context) {
 	p.mu.Lock()
-	vips, targets, due := p.vips, slices.Clone(p.targets), p.due()
+	targets, due := slices.Clone(p.targets), p.due()
 	p.mu.Unlock()
 	if len(targets) == 0 {
 		return
 	}
 	began := p.Now()
 	words := p.ask(ctx, targets, due)
-	var more []int
-	for i, w := range words {
-		if w == detector.PathOK {
-			continue
-		}
-		for j, t := range targets {
-			if _, asked := words[j]; !asked && !slices.Contains(more, j) && t.Address.Addr() == targets[i].Address.Addr() {
-				more = append(more, j)
-			}
-		}
-	}
-	for i, w := range p.ask(ctx, targets, more) {
-		words[i] = w
-	}
-	// A single question may be lost: what fails is asked once more.
-	var again []int
-	for i, w := range words {
-		if w != detector.PathOK {
-			again = append(again, i)
-		}
-	}
-	var failed []vip.Target
-	for i, w := range p.ask(ctx, targets, again) {
-		if words[i] = w; w != detector.PathOK {
-			failed = append(failed, targets[i])
-		}
-	}
 	asked, reached := 0, 0
-	if len(failed) > 0 && p.Confirm != nil {
-		asked, reached = p.Confirm(ctx, failed)
+	if failed := failedOf(words); len(failed) > 0 {
+		asked, reached = p.again(ctx, targets, words, failed)
 	}
 	if ctx.Err() != nil {
 		return // broken off: says nothing
-	}
-	var owners []detector.MAC
-	if p.Neighbours != nil {
-		owners = p.Neighbours(vips)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +116,47 @@ func (p *Paths) Round(ctx context.Context) {
 			p.answered[name] = began
 		}
 	}
-	p.at, p.owners, p.peers = began, owners, [2]int{asked, reached}
+	p.at, p.peers = began, [2]int{asked, reached}
+}
+
+// failedOf lists what did not answer well, in order.
+func failedOf(words map[int]detector.PathWord) (failed []int) {
+	for i, w := range words {
+		if w != detector.PathOK {
+			failed = append(failed, i)
+		}
+	}
+	slices.Sort(failed)
+	return failed
+}
+
+// again asks once more what failed, for a single question may be lost; meanwhile the
+// other targets at those addresses, and other hosts. If it was a lost question, what
+// else was found counts for nothing.
+func (p *Paths) again(ctx context.Context, targets []vip.Target, words map[int]detector.PathWord, failed []int) (asked, reached int) {
+	var more []int
+	var gone []vip.Target
+	for _, i := range failed {
+		gone = append(gone, targets[i])
+		for j, t := range targets {
+			if _, had := words[j]; !had && !slices.Contains(more, j) && t.Address.Addr() == targets[i].Address.Addr() {
+				more = append(more, j)
+			}
+		}
+	}
+	var all sync.WaitGroup
+	var second, others map[int]detector.PathWord
+	all.Go(func() { second = p.ask(ctx, targets, failed) })
+	all.Go(func() { others = p.ask(ctx, targets, more) })
+	if p.Confirm != nil {
+		all.Go(func() { asked, reached = p.Confirm(ctx, gone) })
+	}
+	all.Wait()
+	maps.Copy(words, second)
+	if len(failedOf(second)) > 0 {
+		maps.Copy(words, others)
+	}
+	return asked, reached
 }
 
 func (p *Paths) due() []int {

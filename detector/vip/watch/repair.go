@@ -122,6 +122,9 @@ func forgetNeighbour(addr netip.Addr) error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("forget the neighbour %s: %w", addr, err)
 	}
+	// Ask anew at once, as a packet there would (rtnetlink(7), NTF_USE); the next
+	// packet does it where this fails.
+	_ = netlink.NeighAdd(&netlink.Neigh{LinkIndex: link, Family: family, IP: addr.AsSlice(), Flags: netlink.NTF_USE})
 	return nil
 }
 
