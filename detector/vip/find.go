@@ -93,7 +93,7 @@ func (s *scene) hear(mac detector.MAC, from, to time.Duration) {
 // virtual names the holder of a VRRP virtual MAC (RFC 5798 7.3): whoever advertises
 // that router. Two that advertise cannot be told apart by it.
 func (s *scene) virtual(mac detector.MAC) string {
-	if !(mac[0] == 0 && mac[1] == 0 && mac[2] == 0x5e && mac[3] == 0 && (mac[4] == 1 || mac[4] == 2)) {
+	if mac[0] != 0 || mac[1] != 0 || mac[2] != 0x5e || mac[3] != 0 || mac[4] != 1 && mac[4] != 2 {
 		return ""
 	}
 	for _, sight := range s.fresh {

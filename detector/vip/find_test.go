@@ -277,7 +277,7 @@ func TestFlapping(t *testing.T) {
 // taken only after it was given up is never a duplicate; and one that two have had for
 // seconds always is.
 func TestNoFalseDuplicate(t *testing.T) {
-	for seed := range uint64(20000) {
+	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		up := func(most int) time.Duration { return time.Duration(r.IntN(most)) * ms }
 		// Ages are counted back from now: ctl1 had it until `left`, ctl2 from `came`.

@@ -161,23 +161,24 @@ func (p *Paths) again(ctx context.Context, targets []vip.Target, words map[int]d
 
 func (p *Paths) due() []int {
 	var due []int
-	n := len(p.targets)
 	for i := range p.targets {
 		if !p.known[i] || p.words[i] != detector.PathOK {
 			due = append(due, i)
 		}
 	}
 	// One target at a VIP and one elsewhere take their turn in each round.
+	var there, elsewhere []int
+	for i, t := range p.targets {
+		if t.VIP != "" {
+			there = append(there, i)
+		} else {
+			elsewhere = append(elsewhere, i)
+		}
+	}
 	p.turn++
-	for _, atVIP := range []bool{true, false} {
-		for i := range n {
-			j := (p.turn + i) % n
-			if (p.targets[j].VIP != "") == atVIP {
-				if !slices.Contains(due, j) {
-					due = append(due, j)
-				}
-				break
-			}
+	for _, of := range [][]int{there, elsewhere} {
+		if len(of) > 0 && !slices.Contains(due, of[p.turn%len(of)]) {
+			due = append(due, of[p.turn%len(of)])
 		}
 	}
 	return due
