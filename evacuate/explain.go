@@ -75,50 +75,7 @@ func (x Explanation) Text() string {
 	fmt.Fprintf(&b, "%s: %s\n  %s\n", x.Host, x.Verdict.State, x.Summary)
 	fmt.Fprintf(&b, "\nMode %s\n%s\n", x.Mode.Mode, x.Mode.Text())
 	fmt.Fprintf(&b, "\nEvidence (%s, %s)\n", x.Verdict.Reason, x.Verdict.Detail)
-	for _, h := range x.Verdict.View.Controllers {
-		if h.HeardAge < 0 {
-			fmt.Fprintf(&b, "  %-22s never heard it (report %s old)\n", h.Controller, ago(h.ReportAge))
-			continue
-		}
-		fmt.Fprintf(&b, "  %-22s heard it %s ago (report %s old)\n", h.Controller, ago(h.HeardAge), ago(h.ReportAge))
-	}
-	for _, p := range x.Verdict.View.Probes {
-		countable := ""
-		if !p.Countable {
-			countable = ", proves nothing: not answered within the last hour"
-		} else if p.Ill != "" {
-			countable = ", proves nothing: its observer " + p.Ill
-		}
-		fmt.Fprintf(&b, "  %-22s %s on %s: %s, %s ago%s\n", p.Observer, p.Kind, p.Network, p.Answer, ago(p.Age), countable)
-	}
-	for _, v := range x.Verdict.View.Votes {
-		word := "alive"
-		if v.Dead {
-			word = "dead"
-		}
-		if v.Unsaid {
-			word = "nothing: it holds more dead than it can name"
-		}
-		if v.Ill != "" {
-			word += ", does not vote: " + v.Ill
-		}
-		fmt.Fprintf(&b, "  %-22s ring says %s, %s ago\n", v.Observer, word, ago(v.Age))
-	}
-	for _, n := range x.Verdict.Networks {
-		fmt.Fprintf(&b, "  %-22s %s: %s\n", n.Network+" network", n.Word, n.Detail)
-	}
-	if p := x.Verdict.View.Path; p != nil {
-		fmt.Fprintf(&b, "  %-22s %s, asked %s ago\n", "control plane", pathText(p), ago(p.Age))
-	}
-	for _, p := range x.Verdict.View.Power {
-		fmt.Fprintf(&b, "  %-22s power %s %s, %s ago\n", "bmc", p.Power, p.Cause, ago(p.Age))
-	}
-	for _, name := range slices.Sorted(maps.Keys(x.Verdict.View.Sensors)) {
-		fmt.Fprintf(&b, "  %-22s %s %s, as its agent last said\n", "host", name, x.Verdict.View.Sensors[name])
-	}
-	if n := x.Verdict.View.Nova; n != nil {
-		fmt.Fprintf(&b, "  %-22s nova-compute %s, %s ago\n", "nova", n.State, ago(n.Age))
-	}
+	writeEvidence(&b, x.Verdict)
 	for i, l := range x.Fencing {
 		if i == 0 {
 			b.WriteString("\nFencing\n")
@@ -138,6 +95,53 @@ func (x Explanation) Text() string {
 		b.WriteString("\n" + x.Recovery.Text())
 	}
 	return b.String()
+}
+
+func writeEvidence(b *strings.Builder, verdict detector.Verdict) {
+	for _, h := range verdict.View.Controllers {
+		if h.HeardAge < 0 {
+			fmt.Fprintf(b, "  %-22s never heard it (report %s old)\n", h.Controller, ago(h.ReportAge))
+			continue
+		}
+		fmt.Fprintf(b, "  %-22s heard it %s ago (report %s old)\n", h.Controller, ago(h.HeardAge), ago(h.ReportAge))
+	}
+	for _, p := range verdict.View.Probes {
+		countable := ""
+		if !p.Countable {
+			countable = ", proves nothing: not answered within the last hour"
+		} else if p.Ill != "" {
+			countable = ", proves nothing: its observer " + p.Ill
+		}
+		fmt.Fprintf(b, "  %-22s %s on %s: %s, %s ago%s\n", p.Observer, p.Kind, p.Network, p.Answer, ago(p.Age), countable)
+	}
+	for _, v := range verdict.View.Votes {
+		word := "alive"
+		if v.Dead {
+			word = "dead"
+		}
+		if v.Unsaid {
+			word = "nothing: it holds more dead than it can name"
+		}
+		if v.Ill != "" {
+			word += ", does not vote: " + v.Ill
+		}
+		fmt.Fprintf(b, "  %-22s ring says %s, %s ago\n", v.Observer, word, ago(v.Age))
+	}
+	for _, n := range verdict.Networks {
+		fmt.Fprintf(b, "  %-22s %s: %s\n", n.Network+" network", n.Word, n.Detail)
+	}
+	if p := verdict.View.Path; p != nil {
+		fmt.Fprintf(b, "  %-22s %s, asked %s ago\n", "control plane", pathText(p), ago(p.Age))
+	}
+	for _, p := range verdict.View.Power {
+		fmt.Fprintf(b, "  %-22s power %s %s, %s ago\n", "bmc", p.Power, p.Cause, ago(p.Age))
+	}
+	for _, name := range slices.Sorted(maps.Keys(verdict.View.Sensors)) {
+		fmt.Fprintf(b, "  %-22s %s %s, as its agent last said\n", "host", name, verdict.View.Sensors[name])
+	}
+	if n := verdict.View.Nova; n != nil {
+		fmt.Fprintf(b, "  %-22s nova-compute %s, %s ago\n", "nova", n.State, ago(n.Age))
+	}
 }
 
 func pathText(p *detector.PathSight) string {
