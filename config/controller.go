@@ -166,6 +166,7 @@ type Policy struct {
 	// Restart are the states of instances that are reset to error, evacuated and
 	// started anew: paused, suspended, rescued.
 	Restart []string `yaml:"restart,omitempty"`
+	Proofs  Proofs   `yaml:"proofs"`
 }
 
 // Probe is how a host's addresses are asked for a sign of life, beside ICMP.
@@ -342,7 +343,8 @@ func DefaultPolicy() Policy {
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
-		Flap: Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
+		Proofs: Proofs{Word: "alone", Watchdog: "alone"},
+		Flap:   Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}
 }
 

@@ -67,8 +67,22 @@ const (
 	kindAggregate = "aggregate"
 )
 
+// Proofs says what a person's word and the watchdog's expiry are worth where no method
+// reads a host's power off: alone, together (only both), never.
+type Proofs struct {
+	Word     string `yaml:"word"`
+	Watchdog string `yaml:"watchdog"`
+}
+
+var proofs = []string{"alone", "together", "never"}
+
 func (c *Controller) checkGates(d *decoder) {
 	p := c.Policy
+	d.oneOf("policy.proofs.word", p.Proofs.Word, proofs)
+	d.oneOf("policy.proofs.watchdog", p.Proofs.Watchdog, proofs)
+	if p.Proofs.Word == "never" && p.Proofs.Watchdog == "together" || p.Proofs.Watchdog == "never" && p.Proofs.Word == "together" {
+		d.fault("policy.proofs", "one is never a proof and the other only together with it: say never for both")
+	}
 	d.oneOf("policy.protect", p.Protect, []string{ProtectAll, ProtectOptOut, ProtectOptIn})
 	if p.Storm.PerHour < 0 {
 		d.fault("policy.storm.per_hour", "%d is negative: leave it out to go by the cloud's size", p.Storm.PerHour)

@@ -3,7 +3,7 @@ package config
 import "time"
 
 // Watchdog is a host's own: fed for as long as the host is known to live, and
-// otherwise it resets the host (docs/watchdog.md). Without a device there is none.
+// otherwise it resets the host (docs/fencing.md). Without a device there is none.
 type Watchdog struct {
 	Device string `yaml:"device,omitempty"`
 	// Timeout is what the device is asked for; what it makes of it counts.

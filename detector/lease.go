@@ -8,7 +8,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// LeaseHearing is one controller's word on a host, for a lease (docs/watchdog.md).
+// LeaseHearing is one controller's word on a host, for a lease (docs/fencing.md).
 // Times are this table's.
 type LeaseHearing struct {
 	Controller Observer

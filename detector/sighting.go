@@ -47,7 +47,7 @@ type Heartbeat struct {
 	Sent time.Time `json:"-"`
 }
 
-// Watchdog is a host's word on its watchdog (docs/watchdog.md).
+// Watchdog is a host's word on its watchdog (docs/fencing.md).
 type Watchdog struct {
 	// Serial grows with each change within a boot.
 	Serial uint64 `json:"serial"`

@@ -155,6 +155,9 @@ func Confirm(host nova.HostName, word fence.Word, s *State, w World, p Policy) (
 	if s.Hosts[host] == nil {
 		return nil, refused("the ledger does not know %s", host)
 	}
+	if p.Proofs.Word == Never {
+		return nil, refused("policy.proofs.word is never: nobody's word is a proof here; a PDU as second method, or the watchdog, is")
+	}
 	life := vitals(host, &w)
 	word.At, word.LastSign, word.LastOn = w.Now, life.at, life.on
 	c := &Confirmation{Word: word, Boot: bootOf(s, &w, host), Expires: w.Now.Add(wordHolds)}
@@ -319,8 +322,11 @@ func (c *Core) spokenAt(host nova.HostName) time.Time {
 // its way any more.
 func (c *Core) byWord(r *Recovery) bool {
 	w := c.state.word(r.Host, r.Boot, c.world.Now)
-	if w == nil {
+	if w == nil || c.policy.Proofs.Word == Never {
 		return false
+	}
+	if _, expired := c.expired(r); c.policy.Proofs.Word == Together && !expired {
+		return false // it waits, and the methods are tried on
 	}
 	life, after := vitals(r.Host, &c.world), c.spokenAt(r.Host)
 	if life.at.After(after) || life.on.After(after) || c.underWay(r, StepFence) || !c.pass(AtPowerOff, r) {

@@ -24,6 +24,10 @@ type Explanation struct {
 	Summary  string           `json:"summary"`
 	// Fencing is what is known of the host's fencing methods.
 	Fencing []LinkStanding `json:"fencing,omitempty"`
+	// Watchdog is its own as the ledger knows it; WatchdogLack why it would prove nothing
+	// now.
+	Watchdog     *Watchdog `json:"watchdog,omitempty"`
+	WatchdogLack string    `json:"watchdog_lack,omitempty"`
 	// Drilling is its drill under way, or how the last one ended.
 	Drilling *Drilling `json:"drilling,omitempty"`
 }
@@ -76,18 +80,7 @@ func (x Explanation) Text() string {
 	fmt.Fprintf(&b, "\nMode %s\n%s\n", x.Mode.Mode, x.Mode.Text())
 	fmt.Fprintf(&b, "\nEvidence (%s, %s)\n", x.Verdict.Reason, x.Verdict.Detail)
 	writeEvidence(&b, x.Verdict)
-	for i, l := range x.Fencing {
-		if i == 0 {
-			b.WriteString("\nFencing\n")
-		}
-		fmt.Fprintf(&b, "  %-22s %s\n", l.Method, l.line(x.At))
-		for _, f := range l.faults(x.At) {
-			fmt.Fprintf(&b, "  %-22s WRONG: %s\n", "", f)
-		}
-	}
-	if x.Drilling != nil {
-		fmt.Fprintf(&b, "  %-22s %s\n", "drill", x.Drilling)
-	}
+	x.writeFencing(&b)
 	if len(x.Answers) > 0 {
 		writeAnswers(&b, "Gates at "+string(x.Point), x.Answers)
 	}
@@ -149,6 +142,24 @@ func pathText(p *detector.PathSight) string {
 		return "reached"
 	}
 	return fmt.Sprintf("does not reach %s, which %d of %d others do", strings.Join(p.Fails, ", "), p.OthersUp, p.Others)
+}
+
+func (x Explanation) writeFencing(b *strings.Builder) {
+	for i, l := range x.Fencing {
+		if i == 0 {
+			b.WriteString("\nFencing\n")
+		}
+		fmt.Fprintf(b, "  %-22s %s\n", l.Method, l.line(x.At))
+		for _, f := range l.faults(x.At) {
+			fmt.Fprintf(b, "  %-22s WRONG: %s\n", "", f)
+		}
+	}
+	if x.Watchdog != nil {
+		fmt.Fprintf(b, "  %-22s %s\n", "watchdog", x.Watchdog.Text(x.WatchdogLack))
+	}
+	if x.Drilling != nil {
+		fmt.Fprintf(b, "  %-22s %s\n", "drill", x.Drilling)
+	}
 }
 
 // word is an answer in at most four letters, for a column.

@@ -76,6 +76,42 @@ func (s *State) Covered(host nova.HostName) fence.Covered {
 	return c
 }
 
+// WatchdogOf is a host's own watchdog, nil if it has reported none, and why it would
+// prove nothing if the host fell silent now.
+func (s *State) WatchdogOf(host nova.HostName) (w *Watchdog, lack string) {
+	h := s.Hosts[host]
+	if h == nil || h.Watchdog == nil {
+		return nil, ""
+	}
+	if err := s.Covered(host).Covers(h.Boot); err != nil {
+		lack = err.Error()
+	}
+	return h.Watchdog, lack
+}
+
+// Bound is from a host's last heartbeat to the surest reset by its watchdog.
+func (w *Watchdog) Bound() time.Duration {
+	return fence.Terms{Lease: w.Lease, Timeout: w.Timeout}.Bound()
+}
+
+// Text is a line for a person.
+func (w *Watchdog) Text(lack string) string {
+	text := fmt.Sprintf("armed: resets the host within %s of its last heartbeat (lease %s, timeout %s; controllers %s)", round(w.Bound()), w.Lease, w.Timeout, strings.Join(w.Voters, ", "))
+	if !w.Armed {
+		text = "not armed"
+	}
+	if w.Software {
+		text += ", softdog"
+	}
+	if w.NoWayOut {
+		text += ", nowayout"
+	}
+	if lack != "" {
+		text += "; proves nothing now: " + lack
+	}
+	return text + fmt.Sprintf(" (reported %s)", w.At.UTC().Format(time.DateTime))
+}
+
 // watch takes a host's word on its watchdog. The list of hosts that it counts on is
 // kept where it is the ledger's of that moment; another one covers nothing.
 func (s *State) watch(h *Host, w *Watchdog, at time.Time) {
@@ -144,12 +180,14 @@ func (r *Recovery) unreachable() bool {
 // byWatchdog proves a host off whose own watchdog has surely reset it, where its
 // BMC cannot be reached; never where a BMC answers, whatever it says.
 func (c *Core) byWatchdog(r *Recovery) bool {
-	sight, ok := c.world.Watchdogs[r.Host]
-	if !ok || sight.Expiry == nil || !r.unreachable() || c.underWay(r, StepFence) || c.answers(r) {
+	worth := c.policy.Proofs.Watchdog
+	proof, expired := c.expired(r)
+	switch {
+	case !expired || worth == Never || c.underWay(r, StepFence):
 		return false
-	}
-	proof, err := fence.Expire(string(r.Host), r.Boot, *sight.Expiry)
-	if err != nil || !c.pass(AtPowerOff, r) {
+	case worth == Together && c.state.word(r.Host, r.Boot, c.world.Now) == nil:
+		return false
+	case !c.pass(AtPowerOff, r):
 		return false
 	}
 	rec := proof.Record()
@@ -167,53 +205,4 @@ func (c *Core) answers(r *Recovery) bool {
 	return slices.ContainsFunc(v.Power, func(p detector.PowerSight) bool {
 		return v.At.Add(-p.Age).After(r.LastHeard) && (p.Power != string(fence.Unknown) || p.Cause != string(fence.CauseUnreachable))
 	})
-}
-
-// releases says what would let a recovery go on whose host's BMC cannot be reached,
-// and what it looks like: power lost by both is no proof, whatever it looks like.
-func (c *Core) releases(r *Recovery) string {
-	var parts []string
-	if s := c.together(r); s != "" {
-		parts = append(parts, s)
-	}
-	sight := c.world.Watchdogs[r.Host]
-	switch {
-	case sight.Expiry != nil:
-		e := sight.Expiry
-		text := fmt.Sprintf("its own watchdog has surely reset it by %s", e.Last().Add(e.Bound()).UTC().Format(time.TimeOnly))
-		if 2*e.Holders <= e.Ring {
-			text += fmt.Sprintf(", if more than half of the %d hosts hold their own lease until then: %d do", e.Ring, e.Holders)
-		}
-		parts = append(parts, text)
-	default:
-		lack := sight.Lack
-		if lack == "" {
-			lack = "it has no watchdog lease"
-		}
-		parts = append(parts, lack+": what releases it is an answer of its BMC, a PDU as second method, or a person who has looked: `lifeboat confirm-dead "+string(r.Host)+"`")
-	}
-	return strings.Join(parts, "; ")
-}
-
-// together recognises the loss of power of host and BMC together.
-func (c *Core) together(r *Recovery) string {
-	v := c.world.Verdicts[r.Host].View
-	if v.Domain == "" {
-		return ""
-	}
-	neighbours, dark := 0, 0
-	for host, o := range c.world.Verdicts {
-		if host == r.Host || o.View.Domain != v.Domain {
-			continue
-		}
-		neighbours++
-		if p := o.View.Power; o.Silent > 0 && !alive(o.State) && len(p) > 0 && p[0].Cause == string(fence.CauseUnreachable) {
-			dark++
-		}
-	}
-	text := "host and BMC are both silent: both may have lost power, which no time-out proves"
-	if dark > 0 {
-		text += fmt.Sprintf("; so are %d of its %d neighbours in %s", dark, neighbours, v.Domain)
-	}
-	return text
 }

@@ -154,6 +154,8 @@ type Policy struct {
 	Protect    Protect       `json:"protect,omitempty"`
 	// Restart are the states that are reset to error to be evacuated (Restartable).
 	Restart []string `json:"restart,omitempty"`
+	// Proofs says which proofs count beside readings of off.
+	Proofs Proofs `json:"proofs,omitzero"`
 	// KdumpQuiet without a message ends a dump, KdumpMost is how long one is
 	// waited for. 0: nobody listens.
 	KdumpQuiet time.Duration `json:"kdump_quiet,omitempty"`

@@ -44,7 +44,7 @@ const hearingFresh = 10 * time.Second
 // Expiry gathers the evidence that a host's watchdog has run out, as far as it
 // goes at now; Check says what it lacks. An error says why there can be none.
 func (c Covered) Expiry(host, boot string, hearings []Hearing, claims []Claim, now time.Time) (Expiry, error) {
-	if err := c.covers(boot); err != nil {
+	if err := c.Covers(boot); err != nil {
 		return Expiry{}, err
 	}
 	e := Expiry{Start: c.Start, Serial: c.Serial, Lease: c.Lease, Timeout: c.Timeout, Margin: c.Margin(), Voters: c.Voters, Ring: len(c.Ring), At: now}
@@ -80,7 +80,9 @@ func (c Covered) Expiry(host, boot string, hearings []Hearing, claims []Claim, n
 	return e, nil
 }
 
-func (c Covered) covers(boot string) error {
+// Covers says why its watchdog could prove nothing of this boot, should the host fall
+// silent now; nil: it could.
+func (c Covered) Covers(boot string) error {
 	switch {
 	case c.Serial == 0:
 		return fmt.Errorf("%w: its agent has reported no watchdog", ErrNotCovered)

@@ -19,7 +19,7 @@ type Silence struct {
 }
 
 // Expiry is the evidence that a host's watchdog was not fed for long enough to
-// have reset it. Why it is enough stands in docs/watchdog.md.
+// have reset it. Why it is enough stands in docs/fencing.md.
 type Expiry struct {
 	// Start and Serial name the host's report of its terms, as the ledger holds it.
 	Start  string `json:"start"`

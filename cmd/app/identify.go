@@ -96,9 +96,8 @@ type examined struct {
 	reading fence.Reading
 	said    fence.Identity
 	asking  time.Duration
-	// err is why it does not say which machine it switches; silent: it was not asked.
-	err    error
-	silent bool
+	// err is why it does not say which machine it switches.
+	err error
 }
 
 // survey asks each link of a host for its power and which machine it switches, and
@@ -129,9 +128,7 @@ func (p *powers) examine(ctx context.Context, host string, i int) examined {
 	cancel()
 	p.count(linkOf{host, i}, x.reading.Cause)
 	p.noteReading(host, i, x.reading)
-	switch x.reading.Cause {
-	case fence.CauseUnreachable, fence.CauseAuth:
-		x.silent = true
+	if c := x.reading.Cause; c == fence.CauseUnreachable || c == fence.CauseAuth {
 		return x
 	}
 	m, ok := link.Method.(fence.Identifier)

@@ -102,6 +102,7 @@ func (c *Controller) Explain(host nova.HostName) (evacuate.Explanation, bool) {
 	x := evacuate.Explain(s, c.engine.Decisions()[host], v, c.clock.Now())
 	x.Fencing = evacuate.Standings(host, s.Hosts[host], c.powers.sights()[host], s.Register())
 	x.Drilling = s.Hosts[host].Drilling
+	x.Watchdog, x.WatchdogLack = s.WatchdogOf(host)
 	return x, true
 }
 

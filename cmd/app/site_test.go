@@ -41,11 +41,26 @@ type site struct {
 const ctlAt = "10.1.0.1:7947"
 
 // onSite runs f with a controller that leads.
-func onSite(t *testing.T, f func(*site)) { onSiteWith(t, nil, f) }
+func onSite(t *testing.T, f func(*site)) {
+	t.Helper()
+	onSiteOf(t, siteOptions{log: slog.DiscardHandler}, f)
+}
 
 // onSiteWith gives some hosts more than one fencing method.
 func onSiteWith(t *testing.T, chains map[string][]*fakeBMC, f func(*site)) {
 	t.Helper()
+	onSiteOf(t, siteOptions{chains: chains, log: slog.DiscardHandler}, f)
+}
+
+type siteOptions struct {
+	chains map[string][]*fakeBMC
+	method func(host string, b config.BMC, now func() time.Time) (fence.Method, error)
+	log    slog.Handler
+}
+
+func onSiteOf(t *testing.T, o siteOptions, f func(*site)) {
+	t.Helper()
+	chains := o.chains
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{T: t, dir: dir, net: &wire{packets: gossiptest.New(1), streams: map[string]*pipe{}}, bmcs: map[string]*fakeBMC{}}
@@ -60,8 +75,11 @@ func onSiteWith(t *testing.T, chains map[string][]*fakeBMC, f func(*site)) {
 				}
 			}
 		}
-		ctl, err := NewController(cfg, slog.New(slog.DiscardHandler), Seams{Network: s.net, Stores: ledger.Memory(), Nova: s.nova.Transport(), Prober: deaf{},
-			Method: func(host string, _ config.BMC, _ func() time.Time) (fence.Method, error) {
+		ctl, err := NewController(cfg, slog.New(o.log), Seams{Network: s.net, Stores: ledger.Memory(), Nova: s.nova.Transport(), Prober: deaf{},
+			Method: func(host string, b config.BMC, now func() time.Time) (fence.Method, error) {
+				if o.method != nil {
+					return o.method(host, b, now)
+				}
 				if c := chains[host]; c != nil {
 					made[host]++
 					return c[made[host]-1], nil

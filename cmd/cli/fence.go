@@ -115,10 +115,10 @@ func (s *shell) watchDrill(ctx context.Context, cl *client, host string) error {
 				told = d.Drilling.Stage
 				fmt.Fprintf(s.err, "%s  %s %s\n", d.Drilling.Since.Local().Format(time.TimeOnly), told, d.Drilling.Text)
 			}
-			switch told {
-			case evacuate.DrillDone:
+			if told == evacuate.DrillDone {
 				return s.print(d, func(w io.Writer) { tellDrills(w, d) })
-			case evacuate.DrillFailed:
+			}
+			if told == evacuate.DrillFailed {
 				return codeError{ExitFailed, fmt.Errorf("the drill of %s failed: %s", host, d.Drilling.Text)}
 			}
 		}

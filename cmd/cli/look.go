@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -81,7 +82,7 @@ func (s *shell) hostsCmd() *cobra.Command {
 			return err
 		}
 		return s.print(hosts, func(w io.Writer) {
-			fmt.Fprintln(w, "HOST\tDOMAIN\tVERDICT\tINSTANCES\tFENCEABLE\tRECOVERY\tWHY")
+			fmt.Fprintln(w, "HOST\tDOMAIN\tVERDICT\tINSTANCES\tFENCEABLE\tWATCHDOG\tRECOVERY\tWHY")
 			for _, h := range hosts {
 				rec := ""
 				if h.Recovery != "" {
@@ -91,7 +92,7 @@ func (s *shell) hostsCmd() *cobra.Command {
 				if h.Hold != nil {
 					why = "HELD: " + h.Hold.Reason
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%t\t%s\t%s\n", h.Host, h.Domain, h.Verdict, h.Instances, h.Fenceable, rec, why)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%t\t%s\t%s\t%s\n", h.Host, h.Domain, h.Verdict, h.Instances, h.Fenceable, cmp.Or(h.Watchdog, "-"), rec, why)
 			}
 		})
 	})

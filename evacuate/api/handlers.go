@@ -87,7 +87,11 @@ type Host struct {
 	// remembers towards the next.
 	Quarantine *evacuate.Quarantine `json:"quarantine,omitempty"`
 	Upsets     int                  `json:"upsets,omitempty"`
-	View       *detector.View       `json:"view,omitempty"`
+	// Watchdog is "armed" or "disarmed"; "" where the host has reported none. WatchdogLack
+	// says why it would prove nothing now.
+	Watchdog     string         `json:"watchdog,omitempty"`
+	WatchdogLack string         `json:"watchdog_lack,omitempty"`
+	View         *detector.View `json:"view,omitempty"`
 }
 
 // notFenceable lists the hosts whose gate fenceable is shut.
@@ -107,6 +111,9 @@ func glance(st *evacuate.State, v detector.Verdict, h *evacuate.Host, not map[no
 		Host: h.Name, Verdict: v.State, Reason: v.Reason, Detail: v.Detail, Domain: v.View.Domain, Silent: v.Silent, Boot: h.Boot,
 		Enrolled: !h.Enrolled.IsZero(), Maintenance: h.Maintenance, Instances: len(h.Instances), PoweredOn: h.PoweredOn,
 		Quarantine: h.Quarantine, Upsets: len(h.Upsets)}
+	if w, lack := st.WatchdogOf(h.Name); w != nil {
+		g.Watchdog, g.WatchdogLack = map[bool]string{true: "armed", false: "disarmed"}[w.Armed], lack
+	}
 	if r := st.Open(h.Name); r != nil {
 		g.Recovery, g.Status, g.Hold = r.ID, r.Status, r.Hold
 	}

@@ -54,6 +54,8 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"host_fencing_reading_seconds", "How long the fencing method last took to tell the power.", []string{"host", "method"}},
 		{"host_fencing_margin_seconds", "What the fencing method's budget leaves beyond a proof at that pace; negative: none can be had.", []string{"host", "method"}},
 		{"host_bmc_certificate_expiry_timestamp_seconds", "When the trust in the fencing device's certificate ends.", []string{"host", "method"}},
+		{"host_watchdog_armed", "1 if the host's own watchdog would prove its death now; only where it may be armed.", []string{"host"}},
+		{"host_watchdog_bound_seconds", "From the host's last heartbeat to the surest reset by its own watchdog.", []string{"host"}},
 		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
 		{"host_start_gate", "1 for the state of a host's start gate, as its agent tells it.", []string{"host", "state"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
@@ -151,6 +153,12 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 	for name, f := range fenceable {
 		m.gauge(ch, "host_fenceable", b(f.Open), string(name))
 		m.methods(ch, name, f.Methods)
+	}
+	for name, h := range state.Hosts {
+		if w, lack := state.WatchdogOf(name); w != nil && h.MayWatch {
+			m.gauge(ch, "host_watchdog_armed", b(lack == ""), string(name))
+			m.gauge(ch, "host_watchdog_bound_seconds", w.Bound().Seconds(), string(name))
+		}
 	}
 	m.agents(ch)
 	m.recoveries(ch, state, closed)

@@ -79,6 +79,10 @@ func TestMetricsOfTheLeader(t *testing.T) {
 	f.status.Cloud = detector.Cloud{Condition: detector.Storm}
 	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}, {ID: "p2", Host: "cmp2", Status: evacuate.PlanRejected}}
 	f.state.ShadowScores = map[evacuate.Score]int{evacuate.ScoreWrong: 2}
+	dog := &evacuate.Watchdog{Watchdog: detector.Watchdog{Serial: 1, Armed: true, Lease: 10 * time.Second, Timeout: 30 * time.Second, Ring: "r"}, Boot: "b-cmp1"}
+	f.state.Rings = map[string][]nova.HostName{"r": {"cmp1", "cmp2"}}
+	f.state.Hosts["cmp1"].Watchdog, f.state.Hosts["cmp1"].MayWatch = dog, true
+	f.state.Hosts["cmp2"].Watchdog, f.state.Hosts["cmp2"].MayWatch = dog, true // of another boot
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Step: evacuate.StepFence, Reason: "unreachable: no answer"}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacFailed}, {State: evacuate.EvacFailed}, {State: evacuate.EvacDone}}
@@ -104,6 +108,9 @@ func TestMetricsOfTheLeader(t *testing.T) {
 		`lifeboat_host_fenceable{host="cmp2"}`:                 "0",
 		`lifeboat_host_fenceable{host="cmp3"}`:                 "0",
 
+		`lifeboat_host_watchdog_armed{host="cmp1"}`:                                         "1",
+		`lifeboat_host_watchdog_armed{host="cmp2"}`:                                         "0",
+		`lifeboat_host_watchdog_bound_seconds{host="cmp1"}`:                                 "45.4",
 		`lifeboat_host_fencing_method_up{host="cmp1",method="ipmi"}`:                        "1",
 		`lifeboat_host_fencing_reading_seconds{host="cmp1",method="ipmi"}`:                  "6",
 		`lifeboat_host_fencing_margin_seconds{host="cmp1",method="ipmi"}`:                   "-5",
@@ -249,6 +256,7 @@ func TestRulesMatch(t *testing.T) {
 	f.alerts = []Alert{{Name: AlertAgentMissing, Host: "cmp9"}, {Name: AlertAgentUnknown, Host: "cmp8"}}
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Gate: evacuate.GateStorm}
+	f.state.Hosts["cmp1"].Watchdog, f.state.Hosts["cmp1"].MayWatch = &evacuate.Watchdog{}, true
 	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacPlanned, Waits: "waits for room"}}
 	f.status.Spare = &evacuate.Spare{Known: true}

@@ -1,6 +1,6 @@
 package mutants
 
-// lease are the rules of a host's watchdog (docs/watchdog.md).
+// lease are the rules of a host's watchdog (docs/fencing.md).
 func lease() []Mutant {
 	m := func(name, file, was, is string) Mutant {
 		return Mutant{Name: name, Rule: "1, 11", File: "fence/" + file, Old: was, New: is, Tests: []string{chain, simulator}}
