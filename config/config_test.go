@@ -177,6 +177,7 @@ func TestWordsOfEvacuate(t *testing.T) {
 	for word, s := range map[string]evacuate.Storage{
 		config.StorageNone: evacuate.StorageNone, config.StorageShared: evacuate.StorageShared,
 		config.StorageVolume: evacuate.StorageVolume, config.StorageLocal: evacuate.StorageLocal,
+		config.StorageReimage: evacuate.StorageReimage,
 	} {
 		if word != string(s) {
 			t.Errorf("%s here, %s there", word, s)
@@ -196,6 +197,20 @@ func TestWordsOfEvacuate(t *testing.T) {
 	if q := c.Policy; p.LeaderGrace != q.LeaderGrace || p.StormPercent != q.Storm.Percent || p.Concurrency != q.Concurrency ||
 		p.InFlight != q.InFlight || p.CliffPercent != q.Storm.Cliff.Percent || p.CliffWindow != q.Storm.Cliff.Within || p.QuietPeriod != q.QuietPeriod || p.HealthyDelay != q.HealthyDelay {
 		t.Errorf("defaults differ: %+v, %+v", p, q)
+	} else if string(p.Destinations) != q.Destinations || string(p.Affinity) != q.Affinity || p.Order.Owners != q.Order.Owners || len(q.Restart) > 0 {
+		t.Errorf("defaults differ: %+v, %+v", p, q)
+	}
+	for key, words := range map[string][]string{
+		"destinations": {string(evacuate.DestinationsSpread), string(evacuate.DestinationsScheduler)},
+		"affinity":     {string(evacuate.AffinityAsk), string(evacuate.AffinityForce)},
+		"restart":      {"[" + strings.Join(evacuate.Restartable, ", ") + "]"},
+	} {
+		for _, word := range words {
+			text := strings.Replace(string(read(t, deploy+"controller.example.yaml")), "\n  mode: observe\n", "\n  mode: observe\n  "+key+": "+word+"\n", 1)
+			if err := parse("controller", "c", []byte(text)); err != nil {
+				t.Errorf("%s: %s: %v", key, word, err)
+			}
+		}
 	}
 }
 

@@ -205,6 +205,8 @@ type Host struct {
 	// Unsaid: the host names no storage of its own; Storage is the cloud's, and Nova's
 	// aggregates may say otherwise.
 	Unsaid bool `yaml:"-"`
+	// Reserved is its place among the hosts that are kept for failures, the first 1.
+	Reserved int `yaml:"reserved,omitempty"`
 	// Controller is the id of the controller that runs on this host too: without it
 	// a BMC of a controller's machine is refused.
 	Controller string `yaml:"controller,omitempty"`

@@ -151,7 +151,7 @@ func (s *State) applyHost(e Entry) error {
 }
 
 // ofRecovery lists the kinds that change a recovery there is.
-var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReturn, KindClose, KindCancel}
+var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReserve, KindReturn, KindClose, KindCancel}
 
 func (s *State) applyRecovery(term uint64, e Entry) error {
 	if e.Kind == KindOpen {
@@ -164,7 +164,7 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	if r == nil {
 		return fmt.Errorf("no recovery %q", e.Recovery)
 	}
-	if r.Status == StatusClosed && e.Kind != KindShield {
+	if r.Status == StatusClosed && e.Kind != KindShield && e.Kind != KindReserve {
 		return fmt.Errorf("recovery %s is closed", r.ID)
 	}
 	var err error
@@ -182,6 +182,8 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 		r.void(e)
 	case KindShield:
 		r.shield(*e.Shield)
+	case KindReserve:
+		r.reserve(*e.Reserve)
 	case KindReturn:
 		err = r.returns(e)
 	case KindClose:

@@ -49,12 +49,12 @@ type berth struct {
 	left nova.Size
 }
 
-// berths are the hosts that the scheduler may choose, the roomiest first, without the
-// dead ones.
+// berths are the hosts that the scheduler may choose, or that are in reserve, the
+// roomiest first, without the dead ones.
 func berths(w *World, dead map[nova.HostName]bool) []berth {
 	var out []berth
 	for _, host := range slices.Sorted(maps.Keys(w.Rooms.By)) {
-		if w.usable(host) && !dead[host] {
+		if (w.usable(host) || w.inReserve(host)) && !dead[host] {
 			out = append(out, berth{host, w.Rooms.By[host].Left})
 		}
 	}

@@ -32,12 +32,16 @@ func TestSpareOf(t *testing.T) {
 		change func(w *World)
 		want   string
 	}{
-		"empty":                          {[]int{0, 0, 0}, nil, "room for the failure of 2 more"},
-		"half full":                      {[]int{4, 4, 4, 4}, nil, "room for the failure of 2 more; after that cmp3 would leave 8 instances behind"},
-		"none":                           {[]int{8, 8, 1}, nil, "room for the failure of 0 more; after that cmp1 would leave 1 instances behind; not for a whole rack r1"},
-		"N+1":                            {[]int{6, 6, 6, 6}, nil, "room for the failure of 1 more; after that cmp2 would leave 8 instances behind; not for a whole rack r1, rack r2"},
-		"by the size of each":            {[]int{4, 4, 4}, func(w *World) { w.Servers["cmp1"] = w.Servers["cmp1"][:1]; w.Servers["cmp1"][0].RAMMiB = 4097 }, "room for the failure of 0 more; after that cmp1 would leave 1 instances behind"},
-		"a disabled host is no room":     {[]int{4, 4, 4}, func(w *World) { w.Nova.Services["cmp3"] = nova.Service{State: nova.StateUp, Disabled: true} }, "room for the failure of 1 more"},
+		"empty":                      {[]int{0, 0, 0}, nil, "room for the failure of 2 more"},
+		"half full":                  {[]int{4, 4, 4, 4}, nil, "room for the failure of 2 more; after that cmp3 would leave 8 instances behind"},
+		"none":                       {[]int{8, 8, 1}, nil, "room for the failure of 0 more; after that cmp1 would leave 1 instances behind; not for a whole rack r1"},
+		"N+1":                        {[]int{6, 6, 6, 6}, nil, "room for the failure of 1 more; after that cmp2 would leave 8 instances behind; not for a whole rack r1, rack r2"},
+		"by the size of each":        {[]int{4, 4, 4}, func(w *World) { w.Servers["cmp1"] = w.Servers["cmp1"][:1]; w.Servers["cmp1"][0].RAMMiB = 4097 }, "room for the failure of 0 more; after that cmp1 would leave 1 instances behind"},
+		"a disabled host is no room": {[]int{4, 4, 4}, func(w *World) { w.Nova.Services["cmp3"] = nova.Service{State: nova.StateUp, Disabled: true} }, "room for the failure of 1 more"},
+		"a reserved host is room": {[]int{4, 4, 0}, func(w *World) {
+			w.Nova.Services["cmp3"] = nova.Service{State: nova.StateUp, Disabled: true, DisabledReason: "reserved"}
+			w.Reserved = []nova.HostName{"cmp3"}
+		}, "room for the failure of 2 more"},
 		"a dead host counts for nothing": {[]int{4, 4, 8}, func(w *World) { w.Nova.Services["cmp3"] = nova.Service{State: nova.StateDown} }, "room for the failure of 1 more"},
 		"what stays takes no room":       {[]int{8, 8, 1}, func(w *World) { w.Servers["cmp1"][0].VMState = nova.VMPaused }, "after that cmp2"},
 		"a look of long ago":             {[]int{0, 0}, func(w *World) { w.Rooms.At = t0.Add(-time.Hour) }, "not known"},

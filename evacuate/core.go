@@ -165,6 +165,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 	c.senders = nil
 	for _, r := range s.Sorted() {
 		c.liftShields(r)
+		c.tendReserves(r)
 		c.advance(r)
 	}
 	c.promiseAll()
@@ -336,18 +337,6 @@ func (c *Core) Drop(actions []Action) {
 	}
 }
 
-// backoff is the pause after the n-th failed attempt: 1, 2, 4 ... 30 s.
-func backoff(n int) time.Duration {
-	const most = 30 * time.Second
-	d := time.Second
-	for range max(n-1, 0) {
-		if d *= 2; d >= most {
-			return most
-		}
-	}
-	return d
-}
-
 func (c *Core) outcome(r *Recovery, o Outcome) {
 	switch o.Action.Step {
 	case StepObserve:
@@ -361,6 +350,8 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 		c.posted(r, o)
 	case StepReset:
 		c.resetAnswered(r, o)
+	case StepReserve:
+		c.reserveDone(r, o)
 	case StepList:
 		c.listed(r, o)
 	default:

@@ -45,6 +45,7 @@ const (
 	KindHold            Kind = "recovery.hold"
 	KindVoid            Kind = "recovery.void"
 	KindShield          Kind = "recovery.shield"
+	KindReserve         Kind = "recovery.reserve"
 	KindReturn          Kind = "recovery.return"
 	KindClose           Kind = "recovery.close"
 	KindCancel          Kind = "recovery.cancel"
@@ -92,6 +93,7 @@ type Entry struct {
 	Service     *ServiceBefore `json:"service,omitempty"`
 	Hold        *Hold          `json:"hold,omitempty"`
 	Shield      *Shield        `json:"shield,omitempty"`
+	Reserve     *Reserve       `json:"reserve,omitempty"`
 	Return      *Return        `json:"return,omitempty"`
 	Ring        *RingStep      `json:"ring,omitempty"`
 	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
@@ -148,6 +150,7 @@ func (e Entry) missing() string {
 		KindOpen:           {"recovery", e.Open != nil && e.Host != ""},
 		KindStep:           {"record", e.Record != nil},
 		KindShield:         {"shield", e.Shield != nil},
+		KindReserve:        {"reserve", e.Reserve != nil},
 		KindReturn:         {"return", e.Return != nil},
 		KindRing:           {"ring", e.Ring != nil},
 		KindHostQuarantine: {"quarantine", e.Quarantine != nil},

@@ -86,6 +86,7 @@ type fakeWorld struct {
 	// lost, refused.
 	moves     []nova.Migration
 	resetFate map[nova.ServerID][]string
+	reserved  []nova.HostName // in order
 	// ram is what each host has; nil: Placement is not asked.
 	ram  map[nova.HostName]int
 	lied bool // a BMC was scripted to prove another machine off
@@ -330,6 +331,10 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 		}
 	}
 	x.Aggregates = w.aggregates
+	x.Reserved = w.reserved
+	for _, h := range w.hosts {
+		x.Servers[h.name] = nil // listed
+	}
 	for _, v := range w.servers {
 		x.Servers[v.Host] = append(x.Servers[v.Host], *v)
 	}

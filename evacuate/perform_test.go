@@ -41,6 +41,13 @@ func (c *cloud) perform(f *flight) {
 		took = c.post(f, &f.out)
 	case StepReset:
 		took = c.reset(f, &f.out)
+	case StepReserve:
+		svc := &c.host(a.Shield).service
+		if svc.Disabled = a.Lift; a.Lift {
+			svc.DisabledReason = a.Reason
+		} else {
+			svc.DisabledReason = ""
+		}
 	case StepObserve, StepResolve:
 		took = pulse
 		f.out.Seen = c.observe(a)

@@ -77,6 +77,8 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 	l := c.load()
 	limit := c.window.limit(c.policy.InFlight)
 	var flying []*Evacuation
+	var short []turn
+	defer func() { c.reserve(short) }()
 	for _, t := range due {
 		if l.total >= limit {
 			return
@@ -89,6 +91,9 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 			continue // a sibling was promised a moment ago
 		}
 		if to.wait != "" {
+			if strings.HasPrefix(to.wait, waitsRoom) {
+				short = append(short, t)
+			}
 			wait := to.wait
 			if to.brief {
 				wait = "" // it ends by itself

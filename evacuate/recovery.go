@@ -73,6 +73,7 @@ type Recovery struct {
 	Hold        *Hold         `json:"hold,omitempty"`
 	Return      *Return       `json:"return,omitempty"`
 	Shielded    []Shield      `json:"shielded,omitempty"`
+	Reserves    []Reserve     `json:"reserves,omitempty"`
 
 	Recovered time.Time `json:"recovered,omitzero"`
 	Closed    time.Time `json:"closed,omitzero"`

@@ -54,6 +54,8 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 				c.server(nova.ServerID(s)).Together = []string{arg(1)}
 			}
 		}
+	case "reserved":
+		c.reserved = append(c.reserved, nova.HostName(id))
 	case "affinity":
 		c.policy.Affinity = Affinity(arg(1))
 		c.core = NewCore(c.policy)

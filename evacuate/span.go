@@ -86,3 +86,15 @@ func heardAgo(v detector.Verdict) time.Duration {
 	}
 	return v.Silent
 }
+
+// backoff is the pause after the n-th failed attempt: 1, 2, 4 ... 30 s.
+func backoff(n int) time.Duration {
+	const most = 30 * time.Second
+	d := time.Second
+	for range max(n-1, 0) {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return d
+}

@@ -32,6 +32,9 @@ const (
 	// StepReset writes one instance's state before its evacuation; its journal is
 	// the instance's own.
 	StepReset Step = "reset"
+	// StepReserve enables a reserved host, or puts it back; its journal is the
+	// recovery's Reserves.
+	StepReserve Step = "reserve"
 
 	// StepObserve and StepResolve only read: they are never recorded.
 	StepObserve Step = "observe"

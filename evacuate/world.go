@@ -21,8 +21,10 @@ type World struct {
 	// Servers were listed while Nova answered, by host.
 	Servers map[nova.HostName][]nova.Server
 	// Rooms is what Placement would still give out.
-	Rooms   RoomSight
-	Network NetworkSight
+	Rooms RoomSight
+	// Reserved are the hosts that are kept for failures, in the order of their use.
+	Reserved []nova.HostName
+	Network  NetworkSight
 	// Cloud is the condition of the whole; the zero value is none.
 	Cloud   detector.Cloud
 	Fencing map[nova.HostName]Fencing

@@ -55,7 +55,9 @@ type Controller struct {
 	// storage and places are as configured; nobody writes to them.
 	storage map[nova.HostName]evacuate.Storage // "": the host does not say
 	places  map[nova.HostName][]evacuate.Domain
-	ports   []uint16
+	// reserved are kept for failures, in order.
+	reserved []nova.HostName
+	ports    []uint16
 
 	machine  *machine
 	observer *observer
@@ -89,7 +91,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
 		seams: seams, policy: policyOf(cfg.Policy, cfg.Kdump), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
-		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts)}
+		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts), reserved: reservedOf(cfg.Hosts)}
 	for _, h := range cfg.Hosts {
 		name := nova.HostName(h.Name)
 		c.racks[name] = h.Domain

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 const (
@@ -70,6 +73,16 @@ func (c *cloud) room() evacuate.RoomSight {
 	return c.rooms
 }
 
+// reservedOf lists the hosts that are kept for failures, in order.
+func reservedOf(hosts []config.Host) (out []nova.HostName) {
+	kept := slices.DeleteFunc(slices.Clone(hosts), func(h config.Host) bool { return h.Reserved == 0 })
+	slices.SortStableFunc(kept, func(a, b config.Host) int { return a.Reserved - b.Reserved })
+	for _, h := range kept {
+		out = append(out, nova.HostName(h.Name))
+	}
+	return out
+}
+
 // spare is how many more failures there is room for; it costs a walk over all
 // instances, so it is made where it is shown, once for each look at Placement.
 func (c *Controller) spare() *evacuate.Spare {
@@ -83,7 +96,7 @@ func (c *Controller) spare() *evacuate.Spare {
 		return known
 	}
 	sight, servers := c.cloud.seen()
-	w := evacuate.World{Now: c.clock.Now(), Nova: sight, Servers: servers, Rooms: c.cloud.room(), Storage: c.storages(sight), Domains: c.domains(sight)}
+	w := evacuate.World{Now: c.clock.Now(), Nova: sight, Servers: servers, Rooms: c.cloud.room(), Storage: c.storages(sight), Domains: c.domains(sight), Reserved: c.reserved}
 	s := evacuate.SpareOf(&w, c.policy)
 	c.cloud.mu.Lock()
 	defer c.cloud.mu.Unlock()

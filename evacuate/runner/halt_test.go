@@ -116,6 +116,8 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		{"force-down", evacuate.StepForceDown, fresh, nil},
 		{"evacuate", evacuate.StepEvacuate, fresh, nil},
 		{"reset", evacuate.StepReset, fresh, nil},
+		{"enable a reserved host", evacuate.StepReserve, nova.Service{ID: "s1", Host: "cmp9", Disabled: true, DisabledReason: "reserved", State: nova.StateUp}, func(a *evacuate.Action) { a.Shield, a.Reason = "cmp9", "reserved" }},
+		{"put a reserved host back", evacuate.StepReserve, fresh, func(a *evacuate.Action) { a.Shield, a.Reason, a.Lift = "cmp9", "reserved", true }},
 		{"verify stops a server", evacuate.StepVerify, fresh, func(a *evacuate.Action) { a.Servers, a.Stopped = []nova.ServerID{"vm1"}, []nova.ServerID{"vm1"} }},
 		{"power-on", evacuate.StepPowerOn, ours, nil},
 		{"un-force-down", evacuate.StepUnforce, ours, nil},

@@ -60,6 +60,8 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.evacuate(ctx, a, dl, &o)
 	case evacuate.StepReset:
 		err = r.reset(ctx, a, dl, &o)
+	case evacuate.StepReserve:
+		err = r.reserve(ctx, a, dl)
 	case evacuate.StepObserve:
 		err = r.observe(ctx, a, &o)
 	case evacuate.StepResolve:

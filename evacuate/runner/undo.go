@@ -101,6 +101,35 @@ func (r *Runner) enableOurs(ctx context.Context, a evacuate.Action, dl Deadline,
 	return nil
 }
 
+// reserve enables a host that was disabled with the given reason, or disables it with
+// that again. What somebody else has made of it meanwhile is kept.
+func (r *Runner) reserve(ctx context.Context, a evacuate.Action, dl Deadline) error {
+	s, err := r.service(ctx, a.Shield)
+	if err != nil {
+		return fmt.Errorf("read the service of %s: %w", a.Shield, err)
+	}
+	u := nova.ServiceUpdate{Disabled: &a.Lift}
+	switch {
+	case s.Disabled == a.Lift:
+		return nil // so already
+	case s.Disabled && s.DisabledReason != a.Reason:
+		return fmt.Errorf("%s is not in reserve any more: it is disabled with %q", a.Shield, s.DisabledReason)
+	case a.Lift:
+		u.DisabledReason = a.Reason
+	}
+	if err := r.guard(a, dl)(ctx); err != nil {
+		return err
+	}
+	wctx, cancel := bounded(ctx, dl, writeTimeout)
+	defer cancel()
+	if _, err := r.Services.UpdateService(wctx, s.ID, u); err != nil {
+		if now, rerr := r.service(ctx, a.Shield); rerr != nil || now.Disabled != a.Lift {
+			return fmt.Errorf("%s the reserved host %s: %w", map[bool]string{true: "put back", false: "enable"}[a.Lift], a.Shield, err)
+		}
+	}
+	return nil
+}
+
 func (r *Runner) schedulable(ctx context.Context, host nova.HostName) error {
 	for waited := time.Duration(0); ; waited += time.Second {
 		rctx, cancel := context.WithTimeout(ctx, readTimeout)

@@ -9,7 +9,7 @@ func evacuation() []Mutant {
 		m("local disks are rebuilt from images", "data", "evacuate/storage.go", "if s.VolumeBooted || storage == StorageShared || storage == StorageReimage {", "if true {"),
 		m("migrating servers are evacuated", "data", "evacuate/choose.go", "case s.TaskState == nova.TaskMigrating:", "case false:"),
 		m("what may run at the other end of a migration is moved", "data", "evacuate/ends.go", "m.Dest != \"\" && off(m.Dest):", "m.Dest != \"\":"),
-		m("what was read before the proof tells of the other end", "data", "evacuate/ends.go", "return off && obs.Began.After(c.sawFirst(\"off \"+string(by)))", "return off"),
+		m("what was read before the proof tells of the other end", "data", "evacuate/ends.go", "return off && obs.Began.After(c.sawFirst(\"off \"+string(by)))", "return off && by != \"\""),
 		m("a host that was only named has claimed", "3", "nova/migration.go", "if m.Status == MigrationAccepted {", "if false {"),
 		m("a reset without an answer is resolved at once", "3", "evacuate/reset.go", "obs.Began.Sub(c.sawFirst(resetKey(r, e))) < c.policy.QuietPeriod", "false"),
 		m("the ledger takes a reset beside an evacuation", "3", "evacuate/reset.go", "old.State != EvacPlanned || old.Attempt > 0 ||", ""),
