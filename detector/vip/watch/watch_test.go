@@ -165,7 +165,7 @@ func TestRounds(t *testing.T) {
 			w.words[s] = detector.PathSilent
 		}
 		row := round()
-		if got := fmt.Sprint(row.Words); got != "[silent silent ok silent]" || row.Peers != 2 || row.PeersAsked != 3 || confirmed != 1 {
+		if got := fmt.Sprintf("%v", row.Words); got != "[silent silent ok silent]" || row.Peers != 2 || row.PeersAsked != 3 || confirmed != 1 {
 			t.Errorf("%s, %d of %d peers, confirmed %d times", got, row.Peers, row.PeersAsked, confirmed)
 		}
 		answered := p.Answered("v")
