@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
 )
 
 // blab is a fence agent that reads on, does nothing, and tells everybody what it
@@ -35,9 +35,7 @@ exit 1
 func TestAgentsSecretsStayInside(t *testing.T) {
 	dir := t.TempDir()
 	agent := filepath.Join(dir, "fence_blab")
-	if err := os.WriteFile(agent, []byte(blab), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	fencetest.Write(t, agent, blab, 0o700)
 	outlet := config.Outlet{Agent: agent, Address: "192.0.2.1", Plug: "1", Password: config.Plain("pa55word-of-pdu"),
 		Secrets: map[string]config.Secret{"community": config.Plain("c0mmunity")}, Timeout: 2 * time.Second}
 	other := outlet
@@ -69,9 +67,7 @@ func TestAgentsSecretsStayInside(t *testing.T) {
 // TestCheckAgents: a parameter that an agent does not know is a fault of the file.
 func TestCheckAgents(t *testing.T) {
 	agent := filepath.Join(t.TempDir(), "fence_blab")
-	if err := os.WriteFile(agent, []byte(blab), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	fencetest.Write(t, agent, blab, 0o700)
 	good := config.Outlet{Agent: agent, Address: "192.0.2.1", Plug: "1", Password: config.Plain("x"), Secrets: map[string]config.Secret{"community": config.Plain("y")}}
 	bad := good
 	bad.Parameters = map[string]string{"plugg": "2"}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
 	"github.com/lifeboat-ha/lifeboat/fence/command"
 )
 
@@ -67,9 +68,7 @@ echo $$ >>pids
 
 func (s stub) write(t *testing.T, name, content string, mode os.FileMode) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), mode); err != nil {
-		t.Fatal(err)
-	}
+	fencetest.Write(t, filepath.Join(s.dir, name), content, mode)
 }
 
 func (s stub) read(t *testing.T, name string) string {

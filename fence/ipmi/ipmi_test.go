@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
 	"github.com/lifeboat-ha/lifeboat/fence/ipmi"
 )
 
@@ -39,9 +40,7 @@ func (s stub) does(t *testing.T, body string) {
 	script := fmt.Sprintf("#!/bin/sh\nprintf '%%s ' \"$@\" >>%[1]s/calls; echo >>%[1]s/calls\n/usr/bin/env >%[1]s/env\necho $$ >>%[1]s/pids\n%[2]s\n", s.dir, body)
 	// A new file each time: one that is being written cannot be run.
 	fresh := s.path() + ".new"
-	if err := os.WriteFile(fresh, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	fencetest.Write(t, fresh, script, 0o755)
 	if err := os.Rename(fresh, s.path()); err != nil {
 		t.Fatal(err)
 	}

@@ -100,15 +100,9 @@ func freePort(t *testing.T, network string) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// write holds off what forks meanwhile: a child with this file still open for
-// writing would keep anybody from executing it (ETXTBSY).
 func (b *box) write(t *testing.T, name, content string, mode os.FileMode) {
 	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(content), mode); err != nil {
-		t.Fatal(err)
-	}
+	fencetest.Write(t, filepath.Join(b.dir, name), content, mode)
 }
 
 // button presses past the BMC.
