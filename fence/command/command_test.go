@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
-	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
 	"github.com/lifeboat-ha/lifeboat/fence/command"
+	"github.com/lifeboat-ha/lifeboat/fence/fencetest"
 )
 
 const password = "r1ght-word"
