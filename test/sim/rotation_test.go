@@ -132,7 +132,7 @@ func oneAway(r *rotating) {
 	r.look(30 * time.Second)
 	r.rotate(1)
 	away.startAgent()
-	r.look(15 * time.Second)
+	r.look(45 * time.Second) // whom gossip has missed hears of it as members join again, each 30 s at most
 	r.gone = nil
 }
 
