@@ -5,7 +5,7 @@ import "time"
 const (
 	// windowFirst is how many evacuations are in flight before anything is known of
 	// how this cloud takes them, windowLeast what trouble may bring that down to.
-	windowFirst = 10
+	windowFirst = 20
 	windowLeast = 2
 	// windowRest is the pause after a cut: what was in flight then says the same again.
 	windowRest = 5 * time.Second
