@@ -115,25 +115,7 @@ func TestApplyRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := NewState()
-			for i, e := range tt.history {
-				if err := s.Apply(uint64(i+1), 5, e.Clone()); err != nil {
-					t.Fatalf("history %d: %v", i+1, err)
-				}
-			}
-			before, _ := s.Marshal()
-			err := s.Apply(99, 5, tt.last.Clone())
-			after, _ := s.Marshal()
-			switch {
-			case tt.refused == "" && err != nil:
-				t.Errorf("refused: %v", err)
-			case tt.refused != "" && err == nil:
-				t.Errorf("taken, want it refused with %q", tt.refused)
-			case tt.refused != "" && !strings.Contains(err.Error(), tt.refused):
-				t.Errorf("refused with %q, want %q", err, tt.refused)
-			case tt.refused != "" && !bytes.Equal(before, after):
-				t.Errorf("a refused entry changed the state:\n%s\n%s", before, after)
-			}
+			takes(t, play(t, tt.history...), 5, tt.last, tt.refused)
 		})
 	}
 }
@@ -147,6 +129,25 @@ func play(t *testing.T, entries ...Entry) *State {
 		}
 	}
 	return s
+}
+
+// takes applies one more entry, which must be refused with these words, "": taken. What
+// is refused changes nothing.
+func takes(t *testing.T, s *State, term uint64, last Entry, refused string) {
+	t.Helper()
+	before, _ := s.Marshal()
+	err := s.Apply(100, term, last.Clone())
+	after, _ := s.Marshal()
+	switch {
+	case refused == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case refused != "" && err == nil:
+		t.Errorf("taken, want it refused with %q", refused)
+	case refused != "" && !strings.Contains(err.Error(), refused):
+		t.Errorf("refused with %q, want %q", err, refused)
+	case refused != "" && !bytes.Equal(before, after):
+		t.Errorf("a refused entry changed the state:\n%s\n%s", before, after)
+	}
 }
 
 func TestUnknownKindIsCorrupt(t *testing.T) {

@@ -105,7 +105,7 @@ func TestChooseRestart(t *testing.T) {
 	}
 }
 
-func TestStorageOf(t *testing.T) {
+func TestStorages(t *testing.T) {
 	in := func(name string, storage string) nova.Aggregate {
 		return nova.Aggregate{Name: name, Hosts: []nova.HostName{"cmp1"}, Metadata: map[string]string{keyStorage: storage}}
 	}
@@ -123,7 +123,7 @@ func TestStorageOf(t *testing.T) {
 		"another host's aggregate":         {"", StorageNone, []nova.Aggregate{elsewhere}, StorageNone},
 		"a word that is none of ours":      {"", StorageVolume, []nova.Aggregate{in("a", "Shared!")}, StorageVolume},
 	} {
-		if got := StorageOf("cmp1", row.own, row.cloud, row.aggregates); got != row.want {
+		if got := Storages(map[nova.HostName]Storage{"cmp1": row.own}, row.cloud, row.aggregates)["cmp1"]; got != row.want {
 			t.Errorf("%s: %s, want %s", name, got, row.want)
 		}
 	}

@@ -129,16 +129,19 @@ func circular(all []*Evacuation) map[string]bool {
 }
 
 // behind says which group an instance waits for, "" if it need not.
-func (c *Core) behind(r *Recovery, e *Evacuation) string {
+func (c *Core) behind(r *Recovery, e *Evacuation, l *load) string {
 	if e.After == "" || c.since(string(r.ID)+" after "+string(e.Server)) > afterMost {
 		return ""
 	}
-	all := c.moving()
-	if e.Group != "" && circular(all)[e.groupKey(e.Group)] {
+	if l.moving == nil {
+		l.moving = c.moving()
+		l.circles = circular(l.moving)
+	}
+	if e.Group != "" && l.circles[e.groupKey(e.Group)] {
 		c.note("%s: its group %s waits for itself by %s: moved without an order", e.Name, e.Group, e.After)
 		return ""
 	}
-	for _, x := range all {
+	for _, x := range l.moving {
 		if x.Group == "" || x.Server == e.Server || x.groupKey(x.Group) != e.groupKey(e.After) {
 			continue
 		}

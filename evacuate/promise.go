@@ -83,7 +83,7 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 		if l.total >= limit {
 			return
 		}
-		to := course{wait: c.behind(t.r, t.e)}
+		to := course{wait: c.behind(t.r, t.e, l)}
 		if to.wait == "" {
 			to = c.aim(t.r, t.e, l)
 		}

@@ -36,8 +36,11 @@ type load struct {
 	to      map[nova.HostName]int
 	// taken is what Placement, when it was looked at, did not know to be taken.
 	taken map[nova.HostName]nova.Size
-	// groups are the aggregates of each host, once somebody asked.
-	groups map[nova.HostName][]string
+	// groups are the aggregates of each host, moving all that is or was on its way, and
+	// circles the groups in it that wait for themselves, once somebody asked.
+	groups  map[nova.HostName][]string
+	moving  []*Evacuation
+	circles map[string]bool
 }
 
 func (c *Core) load() *load {

@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -34,27 +35,27 @@ const (
 	keyReimage = "lifeboat:reimage"
 )
 
-// StorageOf is a host's storage: its own as configured, else what its aggregates
-// say (of several words the most careful; one that is none of ours says nothing),
-// else the cloud's.
-func StorageOf(host nova.HostName, own, cloud Storage, aggregates []nova.Aggregate) Storage {
-	if own != "" {
-		return own
-	}
-	said := Storage("")
+// Storages are the hosts' storage: each one's own as configured, else what its
+// aggregates say (of several words the most careful; one that is none of ours says
+// nothing), else the cloud's.
+func Storages(own map[nova.HostName]Storage, cloud Storage, aggregates []nova.Aggregate) map[nova.HostName]Storage {
+	said := map[nova.HostName]Storage{}
 	for _, a := range aggregates {
 		word := Storage(a.Metadata[keyStorage])
-		if !word.Valid() || !slices.Contains(a.Hosts, host) {
+		if !word.Valid() {
 			continue
 		}
-		if said == "" || slices.Index(careful, word) < slices.Index(careful, said) {
-			said = word
+		for _, host := range a.Hosts {
+			if before := said[host]; before == "" || slices.Index(careful, word) < slices.Index(careful, before) {
+				said[host] = word
+			}
 		}
 	}
-	if said != "" {
-		return said
+	out := make(map[nova.HostName]Storage, len(own))
+	for host, word := range own {
+		out[host] = cmp.Or(word, said[host], cloud)
 	}
-	return cloud
+	return out
 }
 
 // diskMoves says that evacuating a server keeps its disk, or that losing it was said

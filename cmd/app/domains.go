@@ -54,11 +54,7 @@ func (c *Controller) domains(sight evacuate.NovaSight) map[nova.HostName][]evacu
 
 // storages are the hosts' own as configured, else their aggregates', else the cloud's.
 func (c *Controller) storages(sight evacuate.NovaSight) map[nova.HostName]evacuate.Storage {
-	out := make(map[nova.HostName]evacuate.Storage, len(c.storage))
-	for host, own := range c.storage {
-		out[host] = evacuate.StorageOf(host, own, evacuate.Storage(c.cfg.Policy.Storage), sight.Aggregates)
-	}
-	return out
+	return evacuate.Storages(c.storage, evacuate.Storage(c.cfg.Policy.Storage), sight.Aggregates)
 }
 
 // needsAggregates says that a gate looks at Nova's aggregates.

@@ -34,12 +34,9 @@ func (s *shell) confirmDead() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(s.err, "%s\nType the host's name to give your word that it is dead: ", text)
-			if yes, err = line(in); err != nil {
-				return codeError{ExitRefused, fmt.Errorf("nothing was typed: %w", err)}
-			}
 		}
-		if yes != a[0] {
-			return codeError{ExitRefused, fmt.Errorf("%q is not %q: nothing was done", yes, a[0])}
+		if yes, err = typed(in, yes, a[0]); err != nil {
+			return err
 		}
 		q.Flag, q.Word, q.Reason = true, yes, reason
 		text, err := cl.command(ctx, q)
@@ -51,6 +48,21 @@ func (s *shell) confirmDead() *cobra.Command {
 	c.Flags().StringVar(&yes, "yes", "", "the host's name once more, in place of typing it: for scripts")
 	c.PreRun = func(c *cobra.Command, _ []string) { in = c.InOrStdin() }
 	return c
+}
+
+// typed is the host's name as it was given, or else as it is typed now. Any other word
+// is a no.
+func typed(in io.Reader, given, host string) (string, error) {
+	if given == "" {
+		var err error
+		if given, err = line(in); err != nil {
+			return "", codeError{ExitRefused, fmt.Errorf("nothing was typed: %w", err)}
+		}
+	}
+	if given != host {
+		return "", codeError{ExitRefused, fmt.Errorf("%q is not %q: nothing was done", given, host)}
+	}
+	return given, nil
 }
 
 func line(in io.Reader) (string, error) {

@@ -66,12 +66,9 @@ func (s *shell) fenceDrill() *cobra.Command {
 		}
 		if yes == "" {
 			fmt.Fprintf(s.err, "%s\nType the host's name to power it off and on: ", text)
-			if yes, err = line(in); err != nil {
-				return codeError{ExitRefused, fmt.Errorf("nothing was typed: %w", err)}
-			}
 		}
-		if yes != a[0] {
-			return codeError{ExitRefused, fmt.Errorf("%q is not %q: nothing was done", yes, a[0])}
+		if yes, err = typed(in, yes, a[0]); err != nil {
+			return err
 		}
 		q.Flag, q.Typed, q.Reason = true, yes, reason
 		if text, err = cl.command(ctx, q); err != nil {

@@ -176,13 +176,14 @@ func (l *linter) kolla() {
 		}
 		return w.words[1], w.n
 	}
+	no := func(v string) bool { return v == "no" || v == "False" || v == "false" }
 	if v, line := at("haproxy_host_ipv4_tcp_retries2"); v == "" || v == "KOLLA_UNSET" || v == "15" {
 		l.say(line, "tcp-retries2", "a connection to an address that has moved is given up after 15 min", `write haproxy_host_ipv4_tcp_retries2: "6"`)
 	}
-	if v, line := at("keepalived_track_script_enabled"); v == "no" || v == "False" || v == "false" {
+	if v, line := at("keepalived_track_script_enabled"); no(v) {
 		l.say(line, "no-check", "the address stays on a node whose HAProxy is dead", `write keepalived_track_script_enabled: "yes"`)
 	}
-	if v, line := at("enable_keepalived"); v == "no" || v == "False" || v == "false" {
+	if v, line := at("enable_keepalived"); no(v) {
 		l.say(line, "no-keepalived", "nobody moves the address", "say in Lifeboat's documents who does, or turn it on")
 	}
 	internal, _ := at("kolla_internal_vip_address")

@@ -36,8 +36,10 @@ type rangeOf struct {
 
 func (r *rangeOf) Read(ctx context.Context) fence.Reading { return r.method.Power(ctx) }
 
+// chain has no budget that ends in the instant of a command: which came first would be
+// chance.
 func (r *rangeOf) chain() fence.Chain {
-	return fence.Chain{Clock: fencetest.Clock{}, Links: []fence.Link{{Method: r.method}}}
+	return fence.Chain{Clock: fencetest.Clock{}, Links: []fence.Link{{Method: r.method, Budget: 18 * time.Second}}}
 }
 
 func (r *rangeOf) Off(ctx context.Context, boot string, guard fence.Guard) (fence.Proof, []fence.Attempt, error) {
