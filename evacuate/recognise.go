@@ -249,14 +249,23 @@ func (q question) askIdentity(f Fencing) (Standing, string) {
 	return Met, strings.Join(good, ", then ")
 }
 
-// Fenceable answers the gate fenceable for each host at any time: what would be on
-// the day it dies. w needs Now, Leader, Network and Fencing.
-func Fenceable(s *State, w World, p Policy) map[nova.HostName]Answer {
+// FenceAnswer is the gate's answer for a host, and what each of its methods is worth.
+type FenceAnswer struct {
+	Answer
+	Methods []LinkStanding
+}
+
+// Fenceable answers the gate fenceable at any time, for the hosts named, else for each:
+// what would be on the day it dies. w needs Now, Leader, Network and Fencing.
+func Fenceable(s *State, w World, p Policy, hosts ...nova.HostName) map[nova.HostName]FenceAnswer {
 	w.register = s.Register()
-	out := make(map[nova.HostName]Answer, len(s.Hosts))
-	for name := range s.Hosts {
+	if len(hosts) == 0 {
+		hosts = s.HostNames()
+	}
+	out := make(map[nova.HostName]FenceAnswer, len(hosts))
+	for _, name := range hosts {
 		standing, why := askFenceable(question{point: AtDecide, host: name, state: s, world: &w, policy: p})
-		out[name] = Answer{GateFenceable, standing != Held, standing, why}
+		out[name] = FenceAnswer{Answer{GateFenceable, standing != Held, standing, why}, Standings(name, s.Hosts[name], w.Fencing[name], w.register)}
 	}
 	return out
 }

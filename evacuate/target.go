@@ -110,7 +110,7 @@ func (c *Core) alike(r *Recovery, e *Evacuation, l *load) []nova.HostName {
 		return nil
 	}
 	if l.groups == nil {
-		l.groups = w.aggregatesOf()
+		l.groups = w.Nova.Groups()
 	}
 	groups := l.groups
 	var out []nova.HostName
@@ -125,20 +125,6 @@ func (c *Core) alike(r *Recovery, e *Evacuation, l *load) []nova.HostName {
 		default:
 			out = append(out, host)
 		}
-	}
-	return out
-}
-
-// aggregatesOf lists the aggregates of each host, sorted.
-func (w *World) aggregatesOf() map[nova.HostName][]string {
-	out := map[nova.HostName][]string{}
-	for _, a := range w.Nova.Aggregates {
-		for _, h := range a.Hosts {
-			out[h] = append(out[h], a.Name)
-		}
-	}
-	for _, names := range out {
-		slices.Sort(names)
 	}
 	return out
 }

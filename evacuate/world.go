@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -82,6 +83,20 @@ type NovaSight struct {
 	Aggregates    []nova.Aggregate
 	AggregatesAt  time.Time
 	AggregatesErr string
+}
+
+// Groups lists the host aggregates of each host, sorted.
+func (n NovaSight) Groups() map[nova.HostName][]string {
+	out := map[nova.HostName][]string{}
+	for _, a := range n.Aggregates {
+		for _, h := range a.Hosts {
+			out[h] = append(out[h], a.Name)
+		}
+	}
+	for _, names := range out {
+		slices.Sort(names)
+	}
+	return out
 }
 
 // NetworkSight is how sane this controller's own network looks.

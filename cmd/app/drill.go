@@ -54,7 +54,7 @@ func (c *Controller) FenceTest(ctx context.Context, host nova.HostName) (*evacua
 			out.Heard = out.At.Sub(at)
 		}
 	})
-	f := c.fenceable()[host]
+	f := c.fenceable(host)[host]
 	out.Gate = evacuate.Answer{Gate: evacuate.GateFenceable, Pass: f.Open, Standing: f.Standing, Reason: f.Reason}
 	out.Finish()
 	return out, nil

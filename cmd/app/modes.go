@@ -194,13 +194,7 @@ func (c *Controller) aggregates() map[nova.HostName][]string {
 	if sight.AggregatesOld(c.clock.Now()) != "" {
 		return nil
 	}
-	out := map[nova.HostName][]string{}
-	for _, a := range sight.Aggregates {
-		for _, host := range a.Hosts {
-			out[host] = append(out[host], a.Name)
-		}
-	}
-	return out
+	return sight.Groups()
 }
 
 // aggregateModes says that some aggregate has a mode of its own.

@@ -28,7 +28,7 @@ func (c *Controller) openAPI() error {
 		return err
 	}
 	c.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := api.NewMetrics(c.registry, c, Version, c.dropped, c.fenceable); err != nil {
+	if err := api.NewMetrics(c.registry, c, Version, c.dropped, func() map[nova.HostName]api.Fenceable { return c.fenceable() }); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if err := api.NewVIPMetrics(c.registry, c.leads, c.VIPStatus); err != nil {
@@ -152,16 +152,16 @@ func (c *Controller) Alerts() []api.Alert {
 	return out
 }
 
-// fenceable says of each host whether it could be fenced if it died now.
-func (c *Controller) fenceable() map[nova.HostName]api.Fenceable {
+// fenceable says of each host whether it could be fenced if it died now; of hosts alone
+// where some are named.
+func (c *Controller) fenceable(hosts ...nova.HostName) map[nova.HostName]api.Fenceable {
 	s := c.State()
 	reporting := c.observer.freshControllers()
 	w := evacuate.World{Now: c.clock.Now(), Fencing: c.powers.sights(), Leader: evacuate.Leadership{ID: c.id},
 		Network: evacuate.NetworkSight{Voters: max(c.ledger.Health().Voters, 1), Fresh: len(reporting), Reporting: reporting}}
 	out := map[nova.HostName]api.Fenceable{}
-	reg := s.Register()
-	for name, a := range evacuate.Fenceable(s, w, c.policy) {
-		out[name] = api.Fenceable{Open: a.Pass, Standing: a.Standing, Reason: a.Reason, Methods: evacuate.Standings(name, s.Hosts[name], w.Fencing[name], reg)}
+	for name, f := range evacuate.Fenceable(s, w, c.policy, hosts...) {
+		out[name] = api.Fenceable{Open: f.Pass, Standing: f.Standing, Reason: f.Reason, Methods: f.Methods}
 	}
 	return out
 }
