@@ -5,6 +5,7 @@ package contract
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -41,84 +44,143 @@ type ack struct {
 	Clocks fence.Clocks
 }
 
-// TestWatchdogProcess cuts a host off that is a process, at random times, stops it
-// (SIGSTOP) meanwhile, and has a process outside of it, this one, be its softdog: it
+// TestWatchdogProcess cuts hosts off that are processes, at random times, stops them
+// (SIGSTOP) meanwhile, and has a process outside of them, this one, be their softdog: one
 // is killed when it was not fed in time. It must be dead before the leader has a proof.
+// LIFEBOAT_WATCHDOG_RUNS says how many (10), LIFEBOAT_WATCHDOG_SEED repeats the times of a
+// run before. Runs overlap: for the most part they wait.
 func TestWatchdogProcess(t *testing.T) {
 	t.Parallel()
+	runs, seed := watchedNumber(t, "LIFEBOAT_WATCHDOG_RUNS", 10), watchedNumber(t, "LIFEBOAT_WATCHDOG_SEED", rand.Uint64()>>1)
+	t.Logf("%d runs, LIFEBOAT_WATCHDOG_SEED=%d", runs, seed)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var resets, proofs, gaps []time.Duration
+	turns := make(chan struct{}, watchedAtOnce)
+	for n := range runs {
+		dir := t.TempDir()
+		all.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			fate := newFate(rand.New(rand.NewPCG(seed, n)))
+			reset, proof, err := (&watched{fate: fate, heard: map[string]time.Time{}}).run(dir)
+			if err != nil {
+				t.Errorf("run %d of %d, LIFEBOAT_WATCHDOG_SEED=%d: %v\n%+v", n, runs, seed, err, fate)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			resets, proofs, gaps = append(resets, reset), append(proofs, proof), append(gaps, proof-reset)
+		})
+	}
+	all.Wait()
+	t.Logf("%d of %d: reset before proof", len(gaps), runs)
+	for i, d := range [][]time.Duration{resets, proofs, gaps} {
+		if slices.Sort(d); len(d) > 0 {
+			what := []string{"from the cut to the reset", "from the cut to the proof", "from the reset to the proof"}[i]
+			t.Logf("%s: %s to %s, median %s", what, d[0].Round(10*time.Millisecond), d[len(d)-1].Round(10*time.Millisecond), d[len(d)/2].Round(10*time.Millisecond))
+		}
+	}
+}
+
+// watchedAtOnce is how many runs overlap.
+const watchedAtOnce = 25
+
+func watchedNumber(t *testing.T, name string, other uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return other
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// fate is what is done to a host: all of it is drawn from the seed before it starts.
+type fate struct {
+	Cut time.Duration // after its start
+	// To and From are, by controller, how long after the cut what it sends arrives, and
+	// what is answered.
+	To, From map[string]time.Duration
+	// Stops are when it is stopped, after the cut, and for how long.
+	Stops [][2]time.Duration
+}
+
+func newFate(r *rand.Rand) fate {
+	some := func(most time.Duration) time.Duration { return time.Duration(r.Int64N(int64(most))) }
+	f := fate{Cut: 12*time.Second + some(3*time.Second), To: map[string]time.Duration{}, From: map[string]time.Duration{}}
+	for _, id := range watchedVoters {
+		f.To[id], f.From[id] = some(3*time.Second), some(3*time.Second)
+	}
+	at := -time.Second
+	for range 1 + r.IntN(3) {
+		at += some(5 * time.Second)
+		long := 200*time.Millisecond + some(6*time.Second)
+		f.Stops = append(f.Stops, [2]time.Duration{at, long})
+		at += long
+	}
+	return f
+}
+
+// watched is one run: a host that is a process, its softdog, and a leader.
+type watched struct {
+	fate
+
+	mu     sync.Mutex
+	killed time.Time
+	last   watchdog.Status
+	heard  map[string]time.Time // by controller
+}
+
+// run gives how long after the cut the host was reset and proven dead.
+func (w *watched) run(dir string) (reset, proof time.Duration, err error) {
 	child := exec.Command(os.Args[0], "-test.run=^TestWatchedChild$")
-	child.Env = append(os.Environ(), watchedChild+"="+t.TempDir())
+	child.Env = append(os.Environ(), watchedChild+"="+dir, "GOMAXPROCS=1")
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := child.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		return 0, 0, err
 	}
 	out, err := child.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return 0, 0, err
 	}
 	leash, collar, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		return 0, 0, err
 	}
 	child.ExtraFiles = []*os.File{collar}
 	if err := child.Start(); err != nil {
-		t.Fatal(err)
+		return 0, 0, err
 	}
 	_ = collar.Close()
-	var mu sync.Mutex
-	var killed time.Time
-	kill := func() { _ = syscall.Kill(-child.Process.Pid, syscall.SIGKILL) }
 	dead := make(chan struct{})
-	go func() { _ = child.Wait(); mu.Lock(); killed = time.Now(); mu.Unlock(); close(dead) }()
-	t.Cleanup(func() { kill(); <-dead })
+	kill := func() { _ = child.Process.Kill() }
 	go guard(leash, kill)
-
 	began := time.Now()
-	cut := began.Add(12*time.Second + rand.N(3*time.Second))
-	type way struct{ to, from time.Time }
-	ways, heard := map[string]way{}, map[string]time.Time{}
-	for _, id := range watchedVoters {
-		ways[id] = way{cut.Add(rand.N(3 * time.Second)), cut.Add(rand.N(3 * time.Second))}
-	}
-	var last watchdog.Status
+	cut := began.Add(w.Cut)
 	go func() {
-		lines := json.NewDecoder(out)
-		for {
-			var b beat
-			if lines.Decode(&b) != nil {
-				return
-			}
-			now := time.Now()
-			mu.Lock()
-			last = b.Status
-			for id, w := range ways {
-				if now.Before(w.to) {
-					heard[id] = now
-					if now.Before(w.from) {
-						_ = json.NewEncoder(in).Encode(ack{id, b.Clocks})
-					}
-				}
-			}
-			mu.Unlock()
-		}
+		w.listen(out, in, cut)
+		_ = child.Wait()
+		w.mu.Lock()
+		w.killed = time.Now()
+		w.mu.Unlock()
+		close(dead)
 	}()
-	pause := time.AfterFunc(time.Until(cut)+rand.N(4*time.Second), func() {
-		_ = syscall.Kill(-child.Process.Pid, syscall.SIGSTOP)
-		time.AfterFunc(time.Second+rand.N(5*time.Second), func() { _ = syscall.Kill(-child.Process.Pid, syscall.SIGCONT) })
-	})
-	defer pause.Stop()
+	defer func() { kill(); <-dead; _ = leash.Close() }()
+	for _, s := range w.Stops {
+		at := cut.Add(s[0])
+		stop := time.AfterFunc(time.Until(at), func() { _ = child.Process.Signal(syscall.SIGSTOP) })
+		wake := time.AfterFunc(time.Until(at.Add(s[1])), func() { _ = child.Process.Signal(syscall.SIGCONT) })
+		defer func() { stop.Stop(); wake.Stop() }()
+	}
 	for time.Since(began) < 2*time.Minute {
 		time.Sleep(100 * time.Millisecond)
 		now := time.Now()
-		mu.Lock()
-		covered := fence.Covered{Boot: "b1", Start: "s1", Serial: last.Serial, Armed: last.Armed, Terms: last.Terms}
-		var hearings []fence.Hearing
-		for _, id := range watchedVoters {
-			hearings = append(hearings, fence.Hearing{Controller: id, Boot: "b1", Start: "s1", Heard: heard[id], Until: now})
-		}
-		was := killed
-		mu.Unlock()
+		was, covered, hearings := w.known(now)
 		claims := []fence.Claim{{Host: "cmp2", From: began, To: now}, {Host: "cmp3", From: began, To: now}}
 		e, err := covered.Expiry("cmp1", "b1", hearings, claims, now)
 		if err != nil {
@@ -128,15 +190,48 @@ func TestWatchdogProcess(t *testing.T) {
 			continue
 		}
 		if was.IsZero() {
-			t.Fatalf("a proof %s after the cut, and the process runs", now.Sub(cut))
+			return 0, 0, fmt.Errorf("a proof %s after the cut, and the process runs", now.Sub(cut))
 		}
 		if was.Before(cut) {
-			t.Fatalf("it was reset %s before the cut", cut.Sub(was))
+			return 0, 0, fmt.Errorf("it was reset %s before the cut", cut.Sub(was))
 		}
-		t.Logf("cut after %s, reset %s later, proof %s after that", cut.Sub(began).Round(time.Second), was.Sub(cut).Round(100*time.Millisecond), now.Sub(was).Round(100*time.Millisecond))
-		return
+		return was.Sub(cut), now.Sub(cut), nil
 	}
-	t.Error("no proof within two minutes")
+	return 0, 0, errors.New("no proof within two minutes")
+}
+
+// known is what the leader has of it at an instant. That it was killed is asked last.
+func (w *watched) known(now time.Time) (killed time.Time, c fence.Covered, hearings []fence.Hearing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c = fence.Covered{Boot: "b1", Start: "s1", Serial: w.last.Serial, Armed: w.last.Armed, Terms: w.last.Terms}
+	for _, id := range watchedVoters {
+		hearings = append(hearings, fence.Hearing{Controller: id, Boot: "b1", Start: "s1", Heard: w.heard[id], Until: now})
+	}
+	return w.killed, c, hearings
+}
+
+// listen is the controllers, until the host is gone.
+func (w *watched) listen(out io.Reader, in io.Writer, cut time.Time) {
+	lines, answers := json.NewDecoder(out), json.NewEncoder(in)
+	for {
+		var b beat
+		if lines.Decode(&b) != nil {
+			return
+		}
+		now := time.Now()
+		w.mu.Lock()
+		w.last = b.Status
+		for _, id := range watchedVoters {
+			if now.Before(cut.Add(w.To[id])) {
+				w.heard[id] = now
+				if now.Before(cut.Add(w.From[id])) {
+					_ = answers.Encode(ack{id, b.Clocks})
+				}
+			}
+		}
+		w.mu.Unlock()
+	}
 }
 
 // guard is a softdog: each line is a feed, and says for how long.
