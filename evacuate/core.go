@@ -40,6 +40,7 @@ type Action struct {
 	Servers  []nova.ServerID // to look at one by one
 	Source   bool            // observe: list the host's servers too
 	Ends     bool            // observe: list what else was moving them too
+	Claims   bool            // observe: read whom Placement still gives room on the host too
 	Deep     bool            // observe: look at each of Servers, whatever its row says
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool

@@ -88,12 +88,14 @@ type fakeWorld struct {
 	resetFate map[nova.ServerID][]string
 	reserved  []nova.HostName // in order
 	// ram is what each host has; nil: Placement is not asked.
-	ram  map[nova.HostName]int
-	lied bool // a BMC was scripted to prove another machine off
+	ram map[nova.HostName]int
+	// keeps are servers whose allocation at the source Nova can't take away.
+	keeps map[nova.ServerID]bool
+	lied  bool // a BMC was scripted to prove another machine off
 }
 
 func newFakeWorld() *fakeWorld {
-	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}}
+	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}}
 }
 
 func (w *fakeWorld) addHost(name nova.HostName, now time.Time) *fakeHost {
@@ -346,40 +348,6 @@ func (w *fakeWorld) accept(s *nova.Server, from nova.HostName, now time.Time, to
 	s.TaskState = nova.TaskRebuilding
 	w.rows = append(w.rows, &fakeRow{Migration: nova.Migration{ID: len(w.rows) + 1, Server: s.ID, Type: "evacuation",
 		Status: nova.MigrationAccepted, Source: from, Dest: to.Host, CreatedAt: now}, fate: next(w.rowFate, s.ID), moves: now.Add(time.Second), to: to})
-}
-
-// left is what Placement would give out of a host's memory.
-func (w *fakeWorld) left(host nova.HostName) int {
-	n := w.ram[host]
-	for _, s := range w.servers {
-		if s.Host == host {
-			n -= s.RAMMiB
-		}
-	}
-	for _, r := range w.rows {
-		if s := w.server(r.Server); s != nil && r.Status == nova.MigrationPreMigrating && r.Dest == host && s.Host != host {
-			n -= s.RAMMiB
-		}
-	}
-	return n
-}
-
-// forbids is Nova's filters of server groups: the dead host counts among those of its
-// members.
-func (w *fakeWorld) forbids(host nova.HostName, s *nova.Server) bool {
-	home, others := false, false
-	for _, o := range w.servers {
-		if o.ID == s.ID {
-			continue
-		}
-		if shares(s.Apart, o.Apart) && o.Host == host {
-			return true
-		}
-		if shares(s.Together, o.Together) {
-			others, home = true, home || o.Host == host
-		}
-	}
-	return others && !home
 }
 
 func (w *fakeWorld) delete(id nova.ServerID) {

@@ -20,6 +20,10 @@ type Observation struct {
 	// they were read.
 	Moves []nova.Migration
 	Ends  bool
+	// Claims are those to whom Placement gives room on the source; nil: not read, and
+	// ClaimsErr why.
+	Claims    map[nova.ServerID]bool
+	ClaimsErr string
 }
 
 // row finds the migration row of e's present attempt: the one it follows, or

@@ -242,6 +242,9 @@ func (c *cloud) observe(a Action) *Observation {
 	for _, s := range c.on(a.Host) {
 		o.Source[s.ID] = s
 	}
+	if a.Claims {
+		o.Claims = c.claimed(a.Host)
+	}
 	if o.Ends = a.Ends; a.Ends {
 		o.Moves = c.moves
 	}

@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -54,28 +55,87 @@ func (c *Core) advanceReturning(r *Recovery) {
 	}
 }
 
+// claimsEvery is the pause between two looks at Placement for allocations that stay.
+const claimsEvery = 10 * time.Second
+
 // unforce waits until the restarted nova-compute has cleaned up: Nova refuses
-// to force a service up while done rows remain (compute/api.py).
+// to force a service up while done rows remain (compute/api.py). A row that is completed
+// says that the guest is gone from the host; what it was allocated there need not be,
+// for Nova only logs where that failed (compute/manager.py, _destroy_evacuated_instances).
 func (c *Core) unforce(r *Recovery) {
 	obs := c.seen[r.ID]
-	if obs == nil || c.world.Now.Sub(obs.At) >= lookEvery {
-		c.start(r, act(r, StepObserve))
+	fresh := obs != nil && !obs.At.Before(c.sawFirst(string(r.ID)+" return"))
+	why := "" // what is not clean
+	if fresh {
+		why = r.uncleanRow(obs)
 	}
-	if obs == nil || obs.At.Before(c.sawFirst(string(r.ID)+" return")) {
+	every := lookEvery
+	asked := fresh && (obs.Claims != nil || obs.ClaimsErr != "")
+	switch {
+	case asked:
+		every = claimsEvery
+	case fresh && why == "":
+		every = 0
+	}
+	if obs == nil || c.world.Now.Sub(obs.At) >= every {
+		a := act(r, StepObserve)
+		a.Claims = fresh && why == ""
+		c.start(r, a)
+	}
+	switch {
+	case !fresh:
+		return
+	case why == "" && !asked:
+		return
+	case why != "":
+	case obs.Claims == nil:
+		why = "Placement does not tell whom it gives room on the host: " + obs.ClaimsErr
+	default:
+		if why := r.unclean(obs); why != "" {
+			c.hold(r, Hold{Step: StepUnforce, Reason: why}) // Nova does not try again by itself
+			return
+		}
+	}
+	if why != "" {
+		c.wait(r, StepUnforce, why)
 		return
 	}
+	c.begin(r, act(r, StepUnforce), fmt.Sprintf("its nova-compute has cleaned up: no row is open, and Placement gives none of %d moved instances room on it", r.Count()[EvacDone]))
+}
+
+// uncleanRow says which evacuation the restarted nova-compute has not cleaned up yet.
+func (r *Recovery) uncleanRow(obs *Observation) string {
 	for _, m := range obs.Rows {
 		if e := r.Evacuation(m.Server); e != nil && e.lost(m.ID) && e.State == EvacDone {
 			continue // open for ever, and superseded
 		}
 		switch m.Status {
 		case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:
-			c.wait(r, StepUnforce, fmt.Sprintf("its nova-compute has not cleaned up migration %d (%s) yet: does it run?", m.ID, m.Status))
-			return
+			return fmt.Sprintf("its nova-compute has not cleaned up migration %d (%s) yet: does it run?", m.ID, m.Status)
 		default: // nothing that would be cleaned up
 		}
 	}
-	c.begin(r, act(r, StepUnforce), "")
+	return ""
+}
+
+// unclean says what of the evacuated instances is still allocated on their former host.
+func (r *Recovery) unclean(obs *Observation) string {
+	var stay []string
+	n := 0
+	for _, e := range r.Evacuations {
+		if e.State == EvacDone && obs.Claims[e.Server] {
+			if n++; n <= 3 {
+				stay = append(stay, fmt.Sprintf("%s (%s)", e.Name, e.Server))
+			}
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	if n > len(stay) {
+		stay = append(stay, fmt.Sprintf("and %d more", n-len(stay)))
+	}
+	return fmt.Sprintf("Placement still gives room on it to instances that live elsewhere: %s. Its nova-compute could not take that away; restart it, or `openstack resource provider allocation unset --provider PROVIDER SERVER`", strings.Join(stay, ", "))
 }
 
 // patience is how long a return waits for the host before it says that it is

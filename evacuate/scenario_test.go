@@ -231,6 +231,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 		return c.operator(Entry{Kind: KindReturn, Recovery: r.ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}, Text: "asked back by ann"})
 	case "nova-lags", "nova-knows":
 		c.host(host).lags = f[0] == "nova-lags"
+	case "keeps":
+		c.keeps[nova.ServerID(arg(1))] = arg(2) != "no-more"
 	case "compute":
 		c.host(host).stays = arg(2) == "stays-down"
 	default:

@@ -209,6 +209,14 @@ func (c *cloud) ComputeStatusDisabled(ctx context.Context, host nova.HostName) (
 	return cl.ComputeStatusDisabled(ctx, host)
 }
 
+func (c *cloud) Claims(ctx context.Context, host nova.HostName) ([]nova.ServerID, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.Claims(ctx, host)
+}
+
 func (c *cloud) Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error) {
 	cl, err := c.connected(ctx)
 	if err != nil {

@@ -408,3 +408,29 @@ func TestDoAfterCancel(t *testing.T) {
 		}
 	})
 }
+
+// A look at a host that comes back reads Placement too; that it does not tell loses
+// nothing of what Nova says.
+func TestObserveClaims(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.evacuable()
+		for i := range s.servers {
+			s.do(s.action(evacuate.StepEvacuate, s.promised(i)))
+		}
+		time.Sleep(time.Minute)
+		look := s.action(evacuate.StepObserve, func(a *evacuate.Action) { a.Claims = true })
+		if o := s.do(look); !o.OK || len(o.Seen.Claims) != 3 || !o.Seen.Claims[s.servers[0]] {
+			t.Errorf("before it cleaned up: %+v", o.Seen)
+		}
+		s.cloud.Inject(novatest.Fault{Match: "/placement/", Status: http.StatusServiceUnavailable})
+		if o := s.do(look); !o.OK || o.Seen.Claims != nil || o.Seen.ClaimsErr == "" || len(o.Seen.Rows) != 3 {
+			t.Errorf("without Placement: %+v", o.Seen)
+		}
+		s.cloud.Heal()
+		s.cloud.PowerOn("cmp1")
+		s.cloud.RestartCompute("cmp1")
+		if o := s.do(look); !o.OK || o.Seen.Claims == nil || len(o.Seen.Claims) != 0 {
+			t.Errorf("after it cleaned up: %+v", o.Seen)
+		}
+	})
+}

@@ -51,6 +51,8 @@ func (w *world) ComputeStatusDisabled(context.Context, nova.HostName) (bool, err
 	return false, nil
 }
 
+func (w *world) Claims(context.Context, nova.HostName) ([]nova.ServerID, error) { return nil, nil }
+
 func (w *world) Servers(context.Context, nova.HostName) ([]nova.Server, error) { return nil, nil }
 
 func (w *world) Server(context.Context, nova.ServerID) (nova.Server, error) { return w.server, nil }

@@ -184,6 +184,9 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 		}
 		seen.Ends = true
 	}
+	if a.Claims {
+		r.claims(ctx, a.Host, seen)
+	}
 	var look []nova.ServerID
 	for _, id := range a.Servers {
 		if _, still := seen.Source[id]; a.Deep || (a.Source && !still) || ended(seen.Rows, id) {
@@ -195,6 +198,22 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 	}
 	o.Seen = seen
 	return nil
+}
+
+// claims reads whom Placement gives room on the host; that it does not tell is no
+// reason to lose what Nova says.
+func (r *Runner) claims(ctx context.Context, host nova.HostName, seen *evacuate.Observation) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	ids, err := r.Services.Claims(ctx, host)
+	if err != nil {
+		seen.ClaimsErr = err.Error()
+		return
+	}
+	seen.Claims = map[nova.ServerID]bool{}
+	for _, id := range ids {
+		seen.Claims[id] = true
+	}
 }
 
 // ended says that the newest row of a server is terminal.

@@ -25,6 +25,8 @@ type Services interface {
 	Service(ctx context.Context, host nova.HostName) (nova.Service, error)
 	UpdateService(ctx context.Context, id string, u nova.ServiceUpdate) (nova.Service, error)
 	ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error)
+	// Claims are those to whom Placement gives room on a host.
+	Claims(ctx context.Context, host nova.HostName) ([]nova.ServerID, error)
 }
 
 // Servers reads servers, and stops one that must not run.

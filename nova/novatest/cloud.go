@@ -89,6 +89,7 @@ type Cloud struct {
 	loseCasts  int
 	failSpawns int
 	failClaims int
+	keepClaims int
 	loginDown  bool
 	downCells  map[string]bool
 	closed     chan struct{}

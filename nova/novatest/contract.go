@@ -19,6 +19,7 @@ type (
 		ControlServices(ctx context.Context) (nova.Control, error)
 		Ping(ctx context.Context) error
 		ComputeStatusDisabled(ctx context.Context, host nova.HostName) (bool, error)
+		Claims(ctx context.Context, host nova.HostName) ([]nova.ServerID, error)
 		Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error)
 		Aggregates(ctx context.Context) ([]nova.Aggregate, error)
 	}

@@ -157,6 +157,25 @@ func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 	if left, err := h.API.Servers(h.ctx(t), h.Source); err != nil || len(left) != 0 {
 		t.Errorf("left on the source: %v, %v", left, err)
 	}
+	h.claimed(t, servers, true)
+}
+
+// claimed: Placement gives an evacuated server room at its source too, until the
+// nova-compute there has cleaned up.
+func (h Harness) claimed(t *testing.T, servers []nova.ServerID, want bool) {
+	t.Helper()
+	if h.NoPlacement {
+		return
+	}
+	claims, err := h.API.Claims(h.ctx(t), h.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range servers {
+		if slices.Contains(claims, id) != want {
+			t.Errorf("Placement's allocations on %s are of %v; of %s: want %t", h.Source, claims, id, want)
+		}
+	}
 }
 
 // loggedAs: the request id that the POST returned is the one in Nova's action
@@ -191,6 +210,7 @@ func (h Harness) comesBack(t *testing.T, servers []nova.ServerID) {
 			return m.Status != nova.MigrationCompleted
 		})
 	})
+	h.claimed(t, servers, false)
 	h.put(t, id, nova.ServiceUpdate{ForcedDown: new(false)})
 	h.wait(t, "service up", func() bool { return h.service(t, h.Source).State == nova.StateUp })
 	got := h.put(t, id, nova.ServiceUpdate{Disabled: new(false)})

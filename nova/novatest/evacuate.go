@@ -199,6 +199,9 @@ func (r *rebuild) spawned() {
 // finish is resource_tracker.py, finish_evacuation: host first, row after.
 func (r *rebuild) finish() {
 	s, h := r.server, r.dest
+	if source := r.cloud.host(s.host); source != nil {
+		source.stale[s.id] = true
+	}
 	s.host, s.node, s.zone = h.name, h.node, h.zone
 	delete(h.claims, s.id)
 	if r.row != nil {

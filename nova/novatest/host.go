@@ -17,6 +17,7 @@ type host struct {
 	powered, hung, compute bool            // the truth
 	guests                 map[string]bool // guests that exist here: does it run?
 	claims                 map[string]bool // servers on their way here
+	stale                  map[string]bool // consumers that Placement gives room here and that live elsewhere
 	inbox                  []func()        // RPCs that wait for nova-compute
 	parked                 []func()        // work that a hang interrupted
 	lastSeen               time.Time
@@ -28,6 +29,8 @@ type host struct {
 	updatedAt  time.Time
 	// disabledTrait is COMPUTE_STATUS_DISABLED in Placement.
 	disabledTrait bool
+	// deleted: its service's row is gone; noProvider: Placement's record of it.
+	deleted, noProvider bool
 }
 
 func (h *host) alive() bool { return h.powered && !h.hung && h.compute }
@@ -67,7 +70,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 	c.hosts = append(c.hosts, &host{
 		name: string(name), node: o.Node, zone: o.Zone, cell: o.Cell, vcpus: o.VCPUs, ramMiB: o.RAMMiB,
 		serviceID: uuid("5e", n), nodeID: uuid("40", n), address: fmt.Sprintf("10.20.%d.%d", n/250, n%250+1),
-		powered: true, compute: true, guests: map[string]bool{}, claims: map[string]bool{}, lastSeen: c.now(), updatedAt: c.now(),
+		powered: true, compute: true, guests: map[string]bool{}, claims: map[string]bool{}, stale: map[string]bool{}, lastSeen: c.now(), updatedAt: c.now(),
 	})
 }
 
@@ -186,6 +189,7 @@ func (c *Cloud) RestartCompute(name nova.HostName) {
 			return
 		}
 		h.compute, h.parked = true, nil
+		c.register(h)
 		c.initHost(h)
 		c.settle()
 		inbox := h.inbox
@@ -274,6 +278,11 @@ func (c *Cloud) initHost(h *host) {
 			}
 		}
 		delete(h.guests, m.server)
+		if c.keepClaims > 0 {
+			c.keepClaims--
+		} else {
+			delete(h.stale, m.server)
+		}
 		c.setStatus(m, nova.MigrationCompleted)
 	}
 	for _, s := range c.servers {

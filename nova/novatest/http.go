@@ -59,12 +59,23 @@ func (c *Cloud) routes() *http.ServeMux {
 		"GET /os-server-groups":                 (*Cloud).listGroups,
 		"GET /os-hypervisors/detail":            (*Cloud).listHypervisors,
 		"GET /os-aggregates":                    (*Cloud).listAggregates,
+		"DELETE /os-services/{id}":              (*Cloud).deleteService,
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		mux.HandleFunc(method+" /compute/v2.1"+path, c.serve(computeService, h))
 	}
-	mux.HandleFunc("GET /placement/resource_providers/{id}/traits", c.serve(placementService, (*Cloud).traits))
-	mux.HandleFunc("GET /placement/allocation_candidates", c.serve(placementService, (*Cloud).candidates))
+	for route, h := range map[string]handler{
+		"GET /allocation_candidates":               (*Cloud).candidates,
+		"GET /resource_providers":                  (*Cloud).providers,
+		"DELETE /resource_providers/{id}":          (*Cloud).deleteProvider,
+		"GET /resource_providers/{id}/traits":      (*Cloud).traits,
+		"GET /resource_providers/{id}/allocations": (*Cloud).providerAllocations,
+		"GET /allocations/{id}":                    (*Cloud).showAllocations,
+		"PUT /allocations/{id}":                    (*Cloud).setAllocations,
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		mux.HandleFunc(method+" /placement"+path, c.serve(placementService, h))
+	}
 	mux.HandleFunc("GET /image/v2/images/{id}", c.serve(imageService, (*Cloud).showImage))
 	return mux
 }

@@ -15,7 +15,7 @@ func (c *Cloud) schedule(s *server, named nova.HostName) *host {
 	used := c.usage()
 	var best *host
 	for _, h := range c.hosts {
-		if h.name == s.host || named != "" && h.name != string(named) || h.disabled || h.disabledTrait || h.cell != s.cell || !c.up(h) {
+		if h.name == s.host || h.deleted || named != "" && h.name != string(named) || h.disabled || h.disabledTrait || h.cell != s.cell || !c.up(h) {
 			continue
 		}
 		if (s.pinnedZone && h.zone != s.zone) || used[h.name].left(h).ram < s.ramMiB || used[h.name].left(h).cpu < s.vcpus {
@@ -47,6 +47,11 @@ func (c *Cloud) usage() map[string]room {
 		used[s.host] = used[s.host].with(s)
 	}
 	for _, h := range c.hosts {
+		for id := range h.stale {
+			if s := c.server(id); s != nil && s.host != h.name && !h.claims[id] {
+				used[h.name] = used[h.name].with(s)
+			}
+		}
 		for id := range h.claims {
 			if s := c.server(id); s != nil && s.host != h.name {
 				used[h.name] = used[h.name].with(s)

@@ -172,6 +172,7 @@ func (c *Cloud) Delete(id nova.ServerID) {
 	delete(c.byID, string(id))
 	c.servers = slices.DeleteFunc(c.servers, func(s *server) bool { return s.id == string(id) })
 	for _, h := range c.hosts {
+		delete(h.stale, string(id))
 		if h.alive() {
 			delete(h.guests, string(id))
 		}

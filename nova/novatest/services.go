@@ -25,7 +25,7 @@ func (c *Cloud) listServices(q query) reply {
 			})
 		}
 	}
-	for _, h := range c.hosts {
+	for _, h := range c.listed() {
 		switch {
 		case !wanted("nova-compute", h.name):
 		case !c.downCells[h.cell]:
@@ -103,7 +103,7 @@ func (c *Cloud) updateService(q query) reply {
 }
 
 func (c *Cloud) hostByService(id string) *host {
-	for _, h := range c.hosts {
+	for _, h := range c.listed() {
 		if h.serviceID == id {
 			return h
 		}
@@ -192,7 +192,7 @@ func (c *Cloud) listHypervisors(q query) reply {
 	if c.policy.Forbid {
 		return forbidden("os_compute_api:os-hypervisors:list-detail")
 	}
-	cut, next, ok := page(c, q, c.hosts, func(h *host) string { return h.nodeID })
+	cut, next, ok := page(c, q, c.listed(), func(h *host) string { return h.nodeID })
 	if !ok {
 		return fault(400, "Compute host "+q.URL.Query().Get("marker")+" could not be found.")
 	}
@@ -219,7 +219,7 @@ func (c *Cloud) candidates(q query) reply {
 		return fault(400, "only the question that Lifeboat asks is imitated")
 	}
 	used, summaries := c.usage(), map[string]any{}
-	for _, h := range c.hosts {
+	for _, h := range c.listed() {
 		left := used[h.name].left(h)
 		if left.ram < 1 || left.cpu < 1 {
 			continue
@@ -238,17 +238,13 @@ func (c *Cloud) candidates(q query) reply {
 
 // traits is Placement's.
 func (c *Cloud) traits(q query) reply {
-	for _, h := range c.hosts {
-		if h.nodeID != q.PathValue("id") {
-			continue
-		}
-		traits := []string{"COMPUTE_NODE", "HW_CPU_X86_VMX"}
-		if h.disabledTrait {
-			traits = append(traits, "COMPUTE_STATUS_DISABLED")
-		}
-		return reply{status: 200, body: map[string]any{"traits": traits, "resource_provider_generation": 1}}
+	h := c.provider(q.PathValue("id"))
+	if h == nil {
+		return noProvider(q.PathValue("id"))
 	}
-	return reply{status: 404, body: map[string]any{"errors": []any{map[string]any{
-		"status": 404, "title": "Not Found", "detail": "No resource provider with uuid " + q.PathValue("id") + " found",
-	}}}}
+	traits := []string{"COMPUTE_NODE", "HW_CPU_X86_VMX"}
+	if h.disabledTrait {
+		traits = append(traits, "COMPUTE_STATUS_DISABLED")
+	}
+	return reply{status: 200, body: map[string]any{"traits": traits, "resource_provider_generation": 1}}
 }

@@ -130,7 +130,7 @@ func (c *Client) ask(ctx context.Context, base string, r request) (answer, *nova
 
 func (c *Client) send(ctx context.Context, base string, r request) (answer, *nova.Error) {
 	sc := &gophercloud.ServiceClient{ProviderClient: c.provider, Endpoint: base, Type: r.service, Microversion: r.version}
-	opts := &gophercloud.RequestOpts{JSONBody: r.body, OkCodes: []int{200, 202}}
+	opts := &gophercloud.RequestOpts{JSONBody: r.body, OkCodes: []int{200, 202, 204}}
 	if r.into != nil {
 		// What an earlier try has left must not shine through: the decoder
 		// leaves alone what an answer does not name.

@@ -108,6 +108,7 @@ var novaWords = map[string]func(c *Cloud, d time.Duration){
 	"loses-casts":    func(c *Cloud, _ time.Duration) { c.nova.LoseCasts(many) },
 	"fails-spawns":   func(c *Cloud, _ time.Duration) { c.nova.FailSpawns(many) },
 	"fails-claims":   func(c *Cloud, _ time.Duration) { c.nova.FailClaims(many) },
+	"keeps-claims":   func(c *Cloud, _ time.Duration) { c.nova.KeepAllocations(many) },
 	"expires-tokens": func(c *Cloud, _ time.Duration) { c.nova.RevokeTokens() },
 	"forbids":        func(c *Cloud, _ time.Duration) { c.nova.SetPolicy(novatest.Policy{Forbid: true}) },
 	"drops-filter":   func(c *Cloud, _ time.Duration) { c.nova.SetPolicy(novatest.Policy{DropHostFilter: true}) },
@@ -124,6 +125,7 @@ func novaWell(c *Cloud) {
 	c.nova.LoseCasts(0)
 	c.nova.FailSpawns(0)
 	c.nova.FailClaims(0)
+	c.nova.KeepAllocations(0)
 	c.nova.SetPolicy(novatest.Policy{})
 	c.nova.SetSkew(0)
 	c.nova.SetCell("cell1", true)
