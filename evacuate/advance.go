@@ -64,6 +64,7 @@ func (c *Core) advanceOpen(r *Recovery) {
 		c.finish(r, StepEvacuate, c.summary(r))
 	case !r.Done(StepVerify):
 		a := act(r, StepVerify)
+		a.Since = r.Opened
 		for _, e := range r.Evacuations {
 			if e.State == EvacDone {
 				a.Servers = append(a.Servers, e.Server)

@@ -46,7 +46,7 @@ type Action struct {
 	Lift     bool
 	OffSent  time.Time
 	Stopped  []nova.ServerID // to be stopped again while verifying
-	Since    time.Time       // resolve: when the POST was promised
+	Since    time.Time       // resolve: when the POST was promised; verify: the recovery opened
 	Asked    bool            // cancel: an operator wants it, the host may be silent
 }
 

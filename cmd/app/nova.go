@@ -225,6 +225,14 @@ func (c *cloud) Servers(ctx context.Context, host nova.HostName) ([]nova.Server,
 	return cl.Servers(ctx, host)
 }
 
+func (c *cloud) ServersSince(ctx context.Context, since time.Time) ([]nova.Server, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.ServersSince(ctx, since)
+}
+
 func (c *cloud) Server(ctx context.Context, id nova.ServerID) (nova.Server, error) {
 	cl, err := c.connected(ctx)
 	if err != nil {

@@ -57,6 +57,10 @@ func (w *world) Servers(context.Context, nova.HostName) ([]nova.Server, error) {
 
 func (w *world) Server(context.Context, nova.ServerID) (nova.Server, error) { return w.server, nil }
 
+func (w *world) ServersSince(context.Context, time.Time) ([]nova.Server, error) {
+	return []nova.Server{w.server}, nil
+}
+
 func (w *world) Stop(context.Context, nova.ServerID) (string, error) {
 	w.writes = append(w.writes, "stop")
 	return "req-1", nil

@@ -33,6 +33,9 @@ type Services interface {
 type Servers interface {
 	Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
 	Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
+	// ServersSince are servers that changed since then by Nova's clock, as they are
+	// now; it need not know all of them.
+	ServersSince(ctx context.Context, since time.Time) ([]nova.Server, error)
 	Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
 	// Moves are the live migrations and resizes away from a host, Nova's memory of
 	// them whole.

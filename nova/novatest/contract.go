@@ -27,6 +27,7 @@ type (
 	ReadsServers interface {
 		Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
 		Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
+		ServersSince(ctx context.Context, since time.Time) ([]nova.Server, error)
 		AllServersByHost(ctx context.Context) (map[nova.HostName][]nova.ServerID, error)
 		Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 		Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error)

@@ -157,7 +157,28 @@ func (h Harness) evacuation(t *testing.T, servers []nova.ServerID) {
 	if left, err := h.API.Servers(h.ctx(t), h.Source); err != nil || len(left) != 0 {
 		t.Errorf("left on the source: %v, %v", left, err)
 	}
+	h.changed(t, servers)
 	h.claimed(t, servers, true)
+}
+
+// changed: what was evacuated since is on one list, as it is when it is read alone.
+func (h Harness) changed(t *testing.T, servers []nova.ServerID) {
+	t.Helper()
+	first, _ := h.row(t, servers[0])
+	list, err := h.API.ServersSince(h.ctx(t), first.CreatedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range servers {
+		alone, err := h.API.Server(h.ctx(t), id)
+		i := slices.IndexFunc(list, func(s nova.Server) bool { return s.ID == id })
+		if err != nil || i < 0 || list[i].Host != alone.Host || list[i].VMState != alone.VMState || list[i].TaskState != alone.TaskState {
+			t.Errorf("read alone %+v, %v; at place %d of %+v", alone, err, i, list)
+		}
+	}
+	if late, err := h.API.ServersSince(h.ctx(t), time.Now().Add(time.Hour)); err != nil || len(late) > 0 {
+		t.Errorf("changed an hour from now: %+v, %v", late, err)
+	}
 }
 
 // claimed: Placement gives an evacuated server room at its source too, until the

@@ -3,6 +3,7 @@ package novatest
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -20,11 +21,15 @@ func (c *Cloud) listServers(q query) reply {
 	if c.policy.DropHostFilter {
 		host = ""
 	}
+	since, err := time.Parse(time.RFC3339, values.Get("changes-since"))
+	if values.Has("changes-since") && err != nil {
+		return fault(400, "Invalid changes-since value")
+	}
 	bare := q.version >= 69 && host == "" && !values.Has("limit") && !values.Has("marker")
 	var list []*server
 	for i := len(c.servers) - 1; i >= 0; i-- {
 		s := c.servers[i]
-		if (host == "" || s.host == host) && (bare || !c.downCells[s.cell]) {
+		if (host == "" || s.host == host) && (bare || !c.downCells[s.cell]) && !c.touched(s).Before(since) {
 			list = append(list, s)
 		}
 	}
@@ -39,6 +44,28 @@ func (c *Cloud) listServers(q query) reply {
 	body := map[string]any{"servers": rows}
 	links(body, "servers_links", next)
 	return reply{status: 200, body: body}
+}
+
+// touched is updated_at, as far as it is of use: a boot, an action or an evacuation wrote
+// the server's row.
+func (c *Cloud) touched(s *server) time.Time {
+	at := s.created
+	later := func(t time.Time) {
+		if t.After(at) {
+			at = t
+		}
+	}
+	later(s.launched)
+	for _, a := range s.actions {
+		later(a.started)
+	}
+	for _, m := range c.migrations {
+		if m.server == s.id {
+			later(m.created)
+			later(m.updated)
+		}
+	}
+	return at
 }
 
 func (c *Cloud) showServer(q query) reply {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -132,6 +133,35 @@ func (c *Client) proveEmpty(ctx context.Context, doing string, host nova.HostNam
 		return unknown(doing, "the list is empty, but the cell of this host cannot be reached")
 	}
 	return nil
+}
+
+// ServersSince lists servers of all projects that Nova changed since then, one page of
+// them and none that is deleted. Whoever is not among them may still have changed:
+// those of a cell that Nova cannot reach are missing, and so is a second page.
+func (c *Client) ServersSince(ctx context.Context, since time.Time) ([]nova.Server, error) {
+	const doing = "list the servers that changed"
+	v, err := c.negotiated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	filter := url.Values{"all_tenants": {"1"}, "limit": {strconv.Itoa(pageSize)}, "changes-since": {since.UTC().Format(time.RFC3339)}}
+	var page struct {
+		Servers []server `json:"servers"`
+	}
+	_, err = c.get(ctx, request{
+		name: "servers", doing: doing, service: "compute", version: v.servers,
+		path: "servers/detail?" + filter.Encode(), into: &page,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]nova.Server, 0, len(page.Servers))
+	for _, s := range page.Servers {
+		if s.Host.shown && s.VMState != "" && s.Status != "DELETED" {
+			out = append(out, s.word())
+		}
+	}
+	return out, nil
 }
 
 // AllServersByHost lists the ids of all servers of the cloud by their host, in

@@ -8,6 +8,8 @@ nova.py stop ID...               stop these servers, wait until SHUTOFF
 nova.py migrations [HOST]        evacuations: ID SERVER SOURCE DEST STATUS
 nova.py floor HOST               the quickest recovery that this Nova allows: force down, evacuate all
                                  at once, wait until each is ACTIVE elsewhere
+nova.py left HOST COUNT SECONDS  wait until COUNT servers are at work elsewhere and none is left on HOST,
+                                 asking as often as floor does
 nova.py reset                    delete all servers, enable every compute, clear every forced-down
 nova.py actions NAME             how often the action NAME was POSTed, per server: ID COUNT
 nova.py prepare COUNT            (lab up) image, flavor, and wait for COUNT computes
@@ -116,6 +118,18 @@ def do_migrations(source=""):
         print(m["id"], m["instance_uuid"], m["source_compute"], m["dest_compute"] or "-", m["status"])
 
 
+def settled(s, left):
+    # ACTIVE alone is no end: for seconds Nova shows that with the dead host still
+    return s["status"] in ("ACTIVE", "SHUTOFF") and host(s) != left and not s["OS-EXT-STS:task_state"]
+
+
+def do_left(where, count, seconds):
+    def gone():
+        all_ = servers()
+        return not any(host(s) == where for s in all_) and sum(settled(s, where) for s in all_) >= int(count)
+    wait("%s servers to leave %s" % (count, where), gone, float(seconds))
+
+
 def do_floor(where):
     service = next(s for s in services() if s["host"] == where)
     mine = [s["id"] for s in servers() if host(s) == where]
@@ -125,9 +139,7 @@ def do_floor(where):
     for i in mine:
         call("POST", "/servers/%s/action" % i, {"evacuate": {}})
     t2 = time.time()
-    # ACTIVE alone is no end: for seconds Nova shows that with the dead host still
-    wait("the evacuation", lambda: all(s["status"] in ("ACTIVE", "SHUTOFF") and host(s) != where and not s["OS-EXT-STS:task_state"]
-                                       for s in servers() if s["id"] in mine))
+    wait("the evacuation", lambda: all(settled(s, where) for s in servers() if s["id"] in mine))
     print("%d servers: forced down %.2f s, all accepted %.2f s, all ACTIVE elsewhere %.2f s"
           % (len(mine), t1 - t, t2 - t, time.time() - t))
 
