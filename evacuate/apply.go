@@ -64,6 +64,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		return s.applyPlan(e)
 	case KindShadow, KindShadowScore:
 		return s.applyShadow(e)
+	case KindHostForget:
+		return s.forgets(e)
 	case KindHostDrilling, KindHostDrill:
 		return s.applyDrill(term, e)
 	case KindHostQuarantine, KindHostRelease:
@@ -384,17 +386,4 @@ func (s *State) close(r *Recovery, e Entry) error {
 	s.unsay(r.Host, fmt.Sprintf("recovery %s was closed", r.ID))
 	s.prune()
 	return nil
-}
-
-func (s *State) prune() {
-	var closed []*Recovery
-	for _, r := range s.Sorted() {
-		if r.Status == StatusClosed {
-			closed = append(closed, r)
-		}
-	}
-	for len(closed) > keepClosed {
-		delete(s.Recoveries, closed[0].ID)
-		closed = closed[1:]
-	}
 }

@@ -113,3 +113,17 @@ func (s *State) OpenOf(word string) *Recovery {
 	}
 	return s.Open(nova.HostName(word))
 }
+
+// prune forgets the oldest of what is closed.
+func (s *State) prune() {
+	var closed []*Recovery
+	for _, r := range s.Sorted() {
+		if r.Status == StatusClosed {
+			closed = append(closed, r)
+		}
+	}
+	for len(closed) > keepClosed {
+		delete(s.Recoveries, closed[0].ID)
+		closed = closed[1:]
+	}
+}

@@ -33,6 +33,7 @@ const (
 	KindHostRemove      Kind = "host.remove"
 	KindHostMaintenance Kind = "host.maintenance"
 	KindHostSeen        Kind = "host.seen"
+	KindHostForget      Kind = "host.forget" // word: a stage
 	KindHostDrilling    Kind = "host.drilling"
 	KindHostDrill       Kind = "host.drill"
 	KindHostQuarantine  Kind = "host.quarantine"

@@ -99,7 +99,7 @@ func (s *shell) hostsCmd() *cobra.Command {
 }
 
 func (s *shell) host() *cobra.Command {
-	return cmd("host HOST", "one host with its evidence, as JSON", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+	c := cmd("host HOST", "one host with its evidence, as JSON; or forget it", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		var h api.Host
 		if err := s.get(ctx, "/v1/hosts/"+url.PathEscape(a[0]), &h); err != nil {
 			return err
@@ -107,6 +107,8 @@ func (s *shell) host() *cobra.Command {
 		s.output = "json"
 		return s.print(h, nil)
 	})
+	c.AddCommand(s.forget())
+	return c
 }
 
 // page prints a text that the API wrote, or its JSON.

@@ -108,13 +108,16 @@ const (
 	// VerbDrill powers a host off and on through a method (word: its name or place;
 	// none: the one that needs it), with flag and its name typed; without flag it says
 	// what would be done.
-	VerbDrill            = "fence-drill"
-	VerbFreeze           = "freeze"
-	VerbMaintenance      = "maintenance"
-	VerbReturn           = "return"
-	VerbRelease          = "release"
-	VerbToken            = "token"
-	VerbHostRemove       = "host-remove"
+	VerbDrill       = "fence-drill"
+	VerbFreeze      = "freeze"
+	VerbMaintenance = "maintenance"
+	VerbReturn      = "return"
+	VerbRelease     = "release"
+	VerbToken       = "token"
+	VerbHostRemove  = "host-remove"
+	// VerbHostForget cleans up after a host that never returns, with flag and its name
+	// typed; without flag it says what would be done.
+	VerbHostForget       = "host-forget"
 	VerbControllerAdd    = "controller-add"
 	VerbControllerRemove = "controller-remove"
 	VerbSnapshot         = "snapshot"

@@ -28,7 +28,7 @@ func principal(ctx context.Context) Principal {
 // roleOf is what a command takes: the role fence for a person's word on which a
 // host is fenced or a recovery's caution is overruled.
 func roleOf(c Command) Role {
-	if c.Verb == VerbApprove || c.Verb == VerbConfirmDead || c.Verb == VerbDrill || c.Verb == VerbEnd && c.Flag {
+	if c.Verb == VerbApprove || c.Verb == VerbConfirmDead || c.Verb == VerbDrill || c.Verb == VerbHostForget || c.Verb == VerbEnd && c.Flag {
 		return RoleFence
 	}
 	return RoleOperate

@@ -54,7 +54,7 @@ func (c *Client) Claims(ctx context.Context, host nova.HostName) ([]nova.ServerI
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-// Providers lists a host's resource providers, nested ones too. The nodes are read
+// Providers lists a host's resource providers, nested ones before those that hold them. The nodes are read
 // afresh: a nova-compute whose service was deleted comes back with another one.
 func (c *Client) Providers(ctx context.Context, host nova.HostName) ([]string, error) {
 	doing := "list the resource providers of " + string(host)
@@ -70,9 +70,7 @@ func (c *Client) Providers(ctx context.Context, host nova.HostName) ([]string, e
 	var all []string
 	for _, root := range nodes[host] {
 		var reply struct {
-			Providers *[]struct {
-				ID string `json:"uuid"`
-			} `json:"resource_providers"`
+			Providers *[]provider `json:"resource_providers"`
 		}
 		_, err := c.get(ctx, request{
 			name: "resource_providers", doing: doing, service: "placement", version: claimsVersion,
@@ -84,11 +82,33 @@ func (c *Client) Providers(ctx context.Context, host nova.HostName) ([]string, e
 		if reply.Providers == nil {
 			return nil, unknown(doing, "the answer holds no list of providers")
 		}
-		for _, p := range *reply.Providers {
-			all = append(all, p.ID)
-		}
+		all = append(all, leavesFirst(*reply.Providers)...)
 	}
 	return all, nil
+}
+
+type provider struct {
+	ID     string `json:"uuid"`
+	Parent string `json:"parent_provider_uuid"`
+}
+
+// leavesFirst orders a tree so that each may be deleted when its turn comes.
+func leavesFirst(tree []provider) (ids []string) {
+	parent := map[string]string{}
+	for _, p := range tree {
+		parent[p.ID] = p.Parent
+	}
+	depth := func(id string) (n int) {
+		for ; id != "" && n <= len(tree); id = parent[id] {
+			n++
+		}
+		return n
+	}
+	slices.SortStableFunc(tree, func(a, b provider) int { return depth(b.ID) - depth(a.ID) })
+	for _, p := range tree {
+		ids = append(ids, p.ID)
+	}
+	return ids
 }
 
 // consumer is an allocation as Placement reads and writes it.

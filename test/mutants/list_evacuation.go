@@ -16,6 +16,7 @@ func evacuation() []Mutant {
 		m("a reset needs no proof", "1", "evacuate/reset.go", "if _, ok := r.Proved(); !ok {", "if _, ok := r.Proved(); !ok && false {"),
 		m("siblings of an anti-affinity group go together", "3", "evacuate/target.go", "k.inFlight = k.inFlight || flying &&", "k.inFlight = k.inFlight || false &&"),
 		m("a host is forced up while Placement keeps room on it for others", "8", "evacuate/returning.go", "if why := r.unclean(obs); why != \"\" {", "if why := r.unclean(obs); false {"),
+		m("a host is forgotten without a proof", "1", "evacuate/forget.go", "if _, ok := r.Proved(); !ok {", "if _, ok := r.Proved(); !ok && false {"),
 		m("the start gate opens amid evacuations", "8", "evacuate/startgate.go", "case !r.Terminal():", "case false:"),
 		m("the start gate opens before the host is asked back", "8", "evacuate/startgate.go", "case r.Status == StatusReturning:", "case r.Status != StatusOpen:"),
 	}

@@ -301,7 +301,10 @@ func operate(c *Cloud, o order) (func(), error) {
 	if q.Verb == "remove" {
 		q.Verb = api.VerbHostRemove
 	}
-	if q.Verb == api.VerbDrill { // a person has read the case, and types the name
+	if q.Verb == "forget" {
+		q.Verb = api.VerbHostForget
+	}
+	if q.Verb == api.VerbDrill || q.Verb == api.VerbHostForget { // a person has read the case, and types the name
 		q.Flag, q.Typed = true, string(q.Host)
 	}
 	c.ask(q, o)
