@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,12 +26,19 @@ type Options struct {
 	Dir string
 	// Limit is how long the demonstration may take: 85 s if zero.
 	Limit time.Duration
+	// Level is that of the logs: info if zero.
+	Level slog.Level
+
+	// prepare changes the site before anything starts, look sees it at its end.
+	prepare func(*site) error
+	look    func(context.Context, *run)
 }
 
 // run is one demonstration.
 type run struct {
 	*site
 	out   io.Writer
+	level slog.Level
 	start time.Time
 	ctls  []*app.Controller
 
@@ -57,7 +63,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &run{site: s, out: o.Out, start: s.clock.Now(), agents: map[nova.HostName]*app.Agent{}, told: map[evacuate.RecoveryID]int{}}
+	if o.prepare != nil {
+		if err := o.prepare(s); err != nil {
+			return errors.Join(err, s.stop())
+		}
+	}
+	r := &run{site: s, out: o.Out, level: o.Level, start: s.clock.Now(), agents: map[nova.HostName]*app.Agent{}, told: map[evacuate.RecoveryID]int{}}
 	defer func() { err = errors.Join(err, r.end()) }()
 	if o.Limit <= 0 {
 		o.Limit = 85 * time.Second
@@ -70,6 +81,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if err := r.incidents(lctx); err != nil {
 		return err
+	}
+	if o.look != nil {
+		o.look(ctx, r)
 	}
 	if err := r.verdict(); err != nil || !o.Keep {
 		return err
@@ -307,61 +321,6 @@ func (r *run) recovered(h *host) func() bool {
 		rec := c.State().Open(h.name)
 		return rec != nil && rec.Status == evacuate.StatusRecovered
 	}
-}
-
-// verdict looks at the truth and not at Lifeboat: every server runs once.
-func (r *run) verdict() error {
-	var faults []string
-	for id, on := range r.nova.Copies() {
-		if len(on) != 1 {
-			faults = append(faults, fmt.Sprintf("server %s runs on %d hosts", id, len(on)))
-		}
-	}
-	for _, v := range r.nova.Violations() {
-		faults = append(faults, v.String())
-	}
-	fenced := map[string]bool{}
-	for _, c := range r.bmc.Commands() {
-		if strings.HasPrefix(c.Reset, "Force") {
-			fenced[c.System] = true
-		}
-	}
-	fmt.Fprintf(r.out, "\n  %-7s %-12s %8s %8s %8s %8s  %s\n", "host", "died by", "decided", "fenced", "first", "all up", "instances")
-	for i, rec := range r.ctls[0].State().Sorted() {
-		how := []string{"power cut", "kernel hang"}[min(i, 1)]
-		fmt.Fprintf(r.out, "  %-7s %-12s %7.1fs %7.1fs %7.1fs %7.1fs  %d of %d, each once; %s\n", rec.Host, how, since(rec, rec.Opened), since(rec, rec.Steps[evacuate.StepFence].Ended),
-			since(rec, firstUp(rec)), since(rec, rec.Recovered), rec.Count()[evacuate.EvacDone], len(rec.Evacuations), rec.Outcome)
-		for _, e := range rec.Evacuations {
-			if n := r.nova.EvacuatePosts(e.Server); n != 1 {
-				faults = append(faults, fmt.Sprintf("%d evacuate POSTs for %s", n, e.Server))
-			}
-		}
-		if !fenced[string(rec.Host)] {
-			faults = append(faults, fmt.Sprintf("%s was not powered off", rec.Host))
-		}
-	}
-	fmt.Fprintf(r.out, "  (seconds after each host was last heard; %d servers run, no other host was touched)\n\n", hosts*perHost)
-	if len(fenced) != 2 {
-		faults = append(faults, fmt.Sprintf("%d hosts were powered off, not two", len(fenced)))
-	}
-	if len(faults) > 0 {
-		slices.Sort(faults)
-		return errors.New("the demonstration failed: " + strings.Join(faults, "; "))
-	}
-	r.say("done: the cloud is whole")
-	return nil
-}
-
-func since(r *evacuate.Recovery, t time.Time) float64 { return t.Sub(r.LastHeard).Seconds() }
-
-func firstUp(r *evacuate.Recovery) time.Time {
-	var first time.Time
-	for _, e := range r.Evacuations {
-		if e.State == evacuate.EvacDone && (first.IsZero() || e.Ended.Before(first)) {
-			first = e.Ended
-		}
-	}
-	return first
 }
 
 // keep leaves everything up.

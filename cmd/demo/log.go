@@ -15,5 +15,5 @@ func (r *run) log(name string) *slog.Logger {
 	r.mu.Lock()
 	r.close = append(r.close, f.Close)
 	r.mu.Unlock()
-	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: r.level}))
 }

@@ -47,6 +47,8 @@ type site struct {
 	ports struct{ ring, peer, api int }
 	urls  struct{ nova, bmc string }
 	close []func() error
+	// amend changes a controller's file; nil leaves it.
+	amend func(string) string
 }
 
 // host is one emulated compute host.
@@ -120,7 +122,7 @@ func (s *site) startNova() error {
 }
 
 func (s *site) startBMC() error {
-	s.bmc = &fencetest.Redfish{Now: s.clock.Now, Username: "admin", Password: "demo"}
+	s.bmc = &fencetest.Redfish{Now: s.clock.Now, Username: "admin", Password: newSecret()}
 	for _, h := range s.hosts {
 		s.bmc.Systems = append(s.bmc.Systems, fencetest.System{ID: string(h.name), Machine: h.machine})
 	}
@@ -163,6 +165,13 @@ func (s *site) peer(i int) string    { return fmt.Sprintf("%s:%d", controllerAdd
 func (s *site) api(i int) string     { return fmt.Sprintf("%s:%d", controllerAddr(i), s.ports.api) }
 func (s *site) path(n string) string { return filepath.Join(s.dir, n) }
 
+// newSecret is one that nobody guesses.
+func newSecret() string {
+	b := make([]byte, 24)
+	_, _ = rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
 // secrets writes what an operator would: CA, certificates, keys, clouds.yaml.
 func (s *site) secrets() error {
 	pki := s.path("pki")
@@ -179,13 +188,11 @@ func (s *site) secrets() error {
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
-	token := make([]byte, 24)
-	_, _ = rand.Read(token)
 	clouds := fmt.Sprintf("clouds:\n  demo:\n    auth:\n      auth_url: %s/identity/v3\n      username: %s\n      password: %s\n      project_name: %s\n      user_domain_name: %s\n      project_domain_name: %s\n    region_name: %s\n",
 		s.urls.nova, novatest.User, novatest.Password, novatest.Project, novatest.Domain, novatest.Domain, novatest.Region)
 	for name, content := range map[string]string{
-		"ring.key": base64.StdEncoding.EncodeToString(key), "api.token": base64.RawURLEncoding.EncodeToString(token),
-		"clouds.yaml": clouds, "bmc.password": "demo",
+		"ring.key": base64.StdEncoding.EncodeToString(key), "api.token": newSecret(),
+		"clouds.yaml": clouds, "bmc.password": s.bmc.Password,
 	} {
 		if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
@@ -209,6 +216,9 @@ func (s *site) controllerConfig(i int) (*config.Controller, error) {
 	for n, h := range s.hosts {
 		y += fmt.Sprintf("  - {name: %s, domain: rack%d, addresses: {management: %s}, bmc: [{method: redfish, address: %q, system: %s, username: admin, password: {file: %s}, ca: %s}]}\n",
 			h.name, n/5+1, h.addr, s.urls.bmc, fencetest.SystemPath(string(h.name)), s.path("bmc.password"), s.path("bmc.crt"))
+	}
+	if s.amend != nil {
+		y = s.amend(y)
 	}
 	path := s.path(controllerID(i) + ".yaml")
 	if err := os.WriteFile(path, []byte(y), 0o600); err != nil {
