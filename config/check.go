@@ -189,6 +189,7 @@ func (c *Controller) checkPolicy(d *decoder) {
 		}
 	}
 	d.oneOf("policy.destinations", p.Destinations, []string{DestinationsSpread, DestinationsScheduler})
+	d.oneOf("policy.reserved", p.Reserved, []string{ReservedEnable, ReservedJoin})
 	d.oneOf("policy.affinity", p.Affinity, []string{AffinityAsk, AffinityForce})
 	for _, project := range slices.Sorted(maps.Keys(p.Order.Projects)) {
 		if n := p.Order.Projects[project]; n < -1000 || n > 1000 {

@@ -147,8 +147,11 @@ type Policy struct {
 	Destinations string `yaml:"destinations"`
 	// Affinity says what is done with members of a hard affinity group that are all
 	// dead: ask, force.
-	Affinity     string        `yaml:"affinity"`
-	Order        Order         `yaml:"order"`
+	Affinity string `yaml:"affinity"`
+	Order    Order  `yaml:"order"`
+	// Reserved says what is done with a reserved host whose room is needed: enable, or
+	// join the dead host's aggregates, too.
+	Reserved     string        `yaml:"reserved"`
 	QuietPeriod  time.Duration `yaml:"quiet_period"`
 	HealthyDelay time.Duration `yaml:"healthy_delay"`
 	PowerOn      string        `yaml:"power_on"`
@@ -341,7 +344,7 @@ func DefaultPolicy() Policy {
 		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 10 * time.Second,
 		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
 		LeaderGrace: 15 * time.Second,
-		Concurrency: 2, InFlight: 40, Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true},
+		Concurrency: 2, InFlight: 40, Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true}, Reserved: ReservedEnable,
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,

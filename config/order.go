@@ -16,4 +16,6 @@ const (
 	DestinationsScheduler = "scheduler"
 	AffinityAsk           = "ask"
 	AffinityForce         = "force"
+	ReservedEnable        = "enable"
+	ReservedJoin          = "join"
 )

@@ -45,6 +45,7 @@ type Action struct {
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
 	OffSent  time.Time
+	Joins    []Join          // reserve: the aggregates that it joins, or leaves
 	Stopped  []nova.ServerID // to be stopped again while verifying
 	Since    time.Time       // resolve: when the POST was promised; verify: the recovery opened
 	Asked    bool            // cancel: an operator wants it, the host may be silent

@@ -1,6 +1,11 @@
 package evacuate
 
-import "github.com/lifeboat-ha/lifeboat/nova"
+import (
+	"maps"
+	"slices"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
 
 // left is what Placement would give out of a host's memory.
 func (w *fakeWorld) left(host nova.HostName) int {
@@ -51,4 +56,30 @@ func (w *fakeWorld) forbids(host nova.HostName, s *nova.Server) bool {
 		}
 	}
 	return others && !home
+}
+
+// join has a reserved host join or leave aggregates.
+func (w *fakeWorld) join(a Action) {
+	for _, m := range a.Joins {
+		in := slices.DeleteFunc(slices.Clone(w.aggregates[a.Shield]), func(n string) bool { return n == m.Name })
+		if !a.Lift {
+			in = append(in, m.Name)
+		}
+		w.aggregates[a.Shield] = in
+	}
+}
+
+// told are the aggregates as Nova lists them.
+func (w *fakeWorld) told() []nova.Aggregate {
+	by := map[string][]nova.HostName{}
+	for _, h := range w.hosts {
+		for _, name := range w.aggregates[h.name] {
+			by[name] = append(by[name], h.name)
+		}
+	}
+	var out []nova.Aggregate
+	for i, name := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, nova.Aggregate{ID: i + 1, Name: name, Hosts: by[name]})
+	}
+	return out
 }

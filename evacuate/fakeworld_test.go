@@ -87,6 +87,8 @@ type fakeWorld struct {
 	moves     []nova.Migration
 	resetFate map[nova.ServerID][]string
 	reserved  []nova.HostName // in order
+	// refused are reserved hosts that Nova does not let join.
+	refused map[nova.HostName]bool
 	// ram is what each host has; nil: Placement is not asked.
 	ram map[nova.HostName]int
 	// keeps are servers whose allocation at the source Nova can't take away.
@@ -95,7 +97,7 @@ type fakeWorld struct {
 }
 
 func newFakeWorld() *fakeWorld {
-	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}}
+	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}, refused: map[nova.HostName]bool{}}
 }
 
 func (w *fakeWorld) addHost(name nova.HostName, now time.Time) *fakeHost {
@@ -332,7 +334,7 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 			x.Rooms.By[host] = nova.Room{Left: nova.Size{VCPUs: 1000, RAMMiB: w.left(host), DiskGiB: 1000}, Disabled: w.host(host).service.Disabled}
 		}
 	}
-	x.Aggregates = w.aggregates
+	x.Aggregates, x.Nova.Aggregates = w.aggregates, w.told()
 	x.Reserved = w.reserved
 	for _, h := range w.hosts {
 		x.Servers[h.name] = nil // listed

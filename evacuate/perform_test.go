@@ -42,7 +42,12 @@ func (c *cloud) perform(f *flight) {
 	case StepReset:
 		took = c.reset(f, &f.out)
 	case StepReserve:
+		if c.refused[a.Shield] && !a.Lift {
+			f.out.OK, f.out.Detail = false, "conflict (HTTP 409)"
+			break
+		}
 		svc := &c.host(a.Shield).service
+		c.join(a)
 		if svc.Disabled = a.Lift; a.Lift {
 			svc.DisabledReason = a.Reason
 		} else {

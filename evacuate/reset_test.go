@@ -54,6 +54,8 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 				c.server(nova.ServerID(s)).Together = []string{arg(1)}
 			}
 		}
+	case "refuses":
+		c.refused[nova.HostName(id)] = true
 	case "reserved":
 		c.reserved = append(c.reserved, nova.HostName(id))
 	case "affinity":

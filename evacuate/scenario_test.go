@@ -201,6 +201,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 			c.policy.StormCount, c.policy.StormPercent = n, 0
 		case arg(1) == "in_flight" && err == nil:
 			c.policy.InFlight = n
+		case arg(1) == "reserved":
+			c.policy.JoinReserves = arg(2) == "join"
 		case arg(1) == "protect":
 			c.policy.Protect = Protect(arg(2))
 		case arg(1) == "quarantine":
@@ -263,6 +265,8 @@ func (c *cloud) expect(f []string, rest string) error {
 		if s.ForcedDown {
 			got += " forced-down"
 		}
+	case "aggregates":
+		got = strings.Join(c.aggregates[host], " ")
 	case "power":
 		got = map[bool]string{true: "on", false: "off"}[c.host(host).power]
 	case "verdict":

@@ -169,6 +169,9 @@ type Policy struct {
 	FlapWindow time.Duration `json:"flap_window,omitempty"`
 	Quarantine time.Duration `json:"quarantine,omitempty"`
 	Protect    Protect       `json:"protect,omitempty"`
+	// JoinReserves has reserved hosts join the aggregates of the dead host that they are
+	// enabled for.
+	JoinReserves bool `json:"join_reserves,omitempty"`
 	// Restart are the states that are reset to error to be evacuated (Restartable).
 	Restart []string `json:"restart,omitempty"`
 	// Proofs says which proofs count beside readings of off.

@@ -209,6 +209,30 @@ func (c *cloud) ComputeStatusDisabled(ctx context.Context, host nova.HostName) (
 	return cl.ComputeStatusDisabled(ctx, host)
 }
 
+func (c *cloud) Aggregates(ctx context.Context) ([]nova.Aggregate, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cl.Aggregates(ctx)
+}
+
+func (c *cloud) JoinAggregate(ctx context.Context, id int, host nova.HostName) error {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return err
+	}
+	return cl.JoinAggregate(ctx, id, host)
+}
+
+func (c *cloud) LeaveAggregate(ctx context.Context, id int, host nova.HostName) error {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return err
+	}
+	return cl.LeaveAggregate(ctx, id, host)
+}
+
 func (c *cloud) Claims(ctx context.Context, host nova.HostName) ([]nova.ServerID, error) {
 	cl, err := c.connected(ctx)
 	if err != nil {

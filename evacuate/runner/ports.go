@@ -29,6 +29,13 @@ type Services interface {
 	Claims(ctx context.Context, host nova.HostName) ([]nova.ServerID, error)
 }
 
+// Aggregates are host aggregates and who is in them.
+type Aggregates interface {
+	Aggregates(ctx context.Context) ([]nova.Aggregate, error)
+	JoinAggregate(ctx context.Context, id int, host nova.HostName) error
+	LeaveAggregate(ctx context.Context, id int, host nova.HostName) error
+}
+
 // Servers reads servers, and stops one that must not run.
 type Servers interface {
 	Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)

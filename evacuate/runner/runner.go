@@ -23,12 +23,14 @@ const (
 
 // Runner executes actions. Its methods are safe for concurrent use.
 type Runner struct {
-	Fencer    Fencer
-	Services  Services
-	Servers   Servers
-	Evacuator Evacuator
-	Quorum    Quorum
-	Clock     Clock
+	Fencer   Fencer
+	Services Services
+	// Aggregates are those that reserved hosts join.
+	Aggregates Aggregates
+	Servers    Servers
+	Evacuator  Evacuator
+	Quorum     Quorum
+	Clock      Clock
 	// Permits asks the ledger as it stands now: a proof may have been voided
 	// since the action was decided.
 	Permits func(a evacuate.Action) error

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate"
@@ -101,9 +102,63 @@ func (r *Runner) enableOurs(ctx context.Context, a evacuate.Action, dl Deadline,
 	return nil
 }
 
-// reserve enables a host that was disabled with the given reason, or disables it with
-// that again. What somebody else has made of it meanwhile is kept.
+// reserve enables a host that was disabled with the given reason, after it has joined the
+// aggregates that it is to serve; or disables it with that reason again, and has it leave
+// them. What somebody else has made of it meanwhile is kept.
 func (r *Runner) reserve(ctx context.Context, a evacuate.Action, dl Deadline) error {
+	if a.Lift {
+		if err := r.setReserve(ctx, a, dl); err != nil {
+			return err
+		}
+		return r.memberships(ctx, a, dl)
+	}
+	s, err := r.service(ctx, a.Shield)
+	if err != nil {
+		return fmt.Errorf("read the service of %s: %w", a.Shield, err)
+	}
+	if s.Disabled && s.DisabledReason == a.Reason {
+		if err := r.memberships(ctx, a, dl); err != nil {
+			return err
+		}
+	}
+	return r.setReserve(ctx, a, dl)
+}
+
+// memberships has a reserved host join what it is not in, or leave what it is in, of the
+// action's aggregates.
+func (r *Runner) memberships(ctx context.Context, a evacuate.Action, dl Deadline) error {
+	if len(a.Joins) == 0 {
+		return nil
+	}
+	rctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	all, err := r.Aggregates.Aggregates(rctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		asked := slices.ContainsFunc(a.Joins, func(m evacuate.Join) bool { return m.ID == g.ID && m.Name == g.Name })
+		if !asked || slices.Contains(g.Hosts, a.Shield) != a.Lift {
+			continue
+		}
+		if err := r.guard(a, dl)(ctx); err != nil {
+			return err
+		}
+		wctx, cancel := bounded(ctx, dl, writeTimeout)
+		if a.Lift {
+			err = r.Aggregates.LeaveAggregate(wctx, g.ID, a.Shield)
+		} else {
+			err = r.Aggregates.JoinAggregate(wctx, g.ID, a.Shield)
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Runner) setReserve(ctx context.Context, a evacuate.Action, dl Deadline) error {
 	s, err := r.service(ctx, a.Shield)
 	if err != nil {
 		return fmt.Errorf("read the service of %s: %w", a.Shield, err)

@@ -60,6 +60,7 @@ func (c *Cloud) routes() *http.ServeMux {
 		"GET /os-hypervisors/detail":            (*Cloud).listHypervisors,
 		"GET /os-aggregates":                    (*Cloud).listAggregates,
 		"DELETE /os-services/{id}":              (*Cloud).deleteService,
+		"POST /os-aggregates/{id}/action":       (*Cloud).changeAggregate,
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		mux.HandleFunc(method+" /compute/v2.1"+path, c.serve(computeService, h))

@@ -118,3 +118,28 @@ func TestDeleteService(t *testing.T) {
 		}
 	})
 }
+
+// A host joins an aggregate and leaves it; Nova keeps it in one zone.
+func TestAggregateMembers(t *testing.T) {
+	in(t, novatest.Options{}, func(w world) {
+		w.cloud.SetAggregates(nova.Aggregate{Name: "a", Zone: "az1", Hosts: []nova.HostName{"cmp01"}}, nova.Aggregate{Name: "b", Zone: "az2"}, nova.Aggregate{Name: "c"})
+		for _, id := range []int{1, 3} {
+			if err := w.client.JoinAggregate(w.Context(), id, "cmp02"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantFault(t, w.client.JoinAggregate(w.Context(), 3, "cmp02"), nova.FaultConflict)
+		wantFault(t, w.client.JoinAggregate(w.Context(), 2, "cmp02"), nova.FaultConflict)
+		wantFault(t, w.client.JoinAggregate(w.Context(), 9, "cmp02"), nova.FaultNotFound)
+		wantFault(t, w.client.JoinAggregate(w.Context(), 0, "cmp02"), nova.FaultRefused)
+		list, err := w.client.Aggregates(w.Context())
+		svc, _ := w.client.Service(w.Context(), "cmp02")
+		if err != nil || list[0].ID != 1 || !slices.Contains(list[0].Hosts, "cmp02") || !slices.Contains(list[2].Hosts, "cmp02") || svc.Zone != "az1" {
+			t.Errorf("%+v, %v, zone %s", list, err, svc.Zone)
+		}
+		if err := w.client.LeaveAggregate(w.Context(), 1, "cmp02"); err != nil {
+			t.Fatal(err)
+		}
+		wantFault(t, w.client.LeaveAggregate(w.Context(), 1, "cmp02"), nova.FaultNotFound)
+	})
+}
