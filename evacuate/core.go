@@ -45,6 +45,7 @@ type Action struct {
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
 	OffSent  time.Time
+	Port     int             // probe: the port of Server that is to answer
 	Joins    []Join          // reserve: the aggregates that it joins, or leaves
 	Stopped  []nova.ServerID // to be stopped again while verifying
 	Since    time.Time       // resolve: when the POST was promised; verify: the recovery opened
@@ -348,6 +349,8 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 		}
 	case StepResolve:
 		c.resolved(r, o)
+	case StepProbe:
+		c.probed(r, o)
 	case StepEvacuate:
 		c.posted(r, o)
 	case StepReset:

@@ -87,6 +87,8 @@ type fakeWorld struct {
 	moves     []nova.Migration
 	resetFate map[nova.ServerID][]string
 	reserved  []nova.HostName // in order
+	// deaf are servers of which no port answers.
+	deaf map[nova.ServerID]bool
 	// refused are reserved hosts that Nova does not let join.
 	refused map[nova.HostName]bool
 	// ram is what each host has; nil: Placement is not asked.
@@ -97,7 +99,7 @@ type fakeWorld struct {
 }
 
 func newFakeWorld() *fakeWorld {
-	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}, refused: map[nova.HostName]bool{}}
+	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}, refused: map[nova.HostName]bool{}, deaf: map[nova.ServerID]bool{}}
 }
 
 func (w *fakeWorld) addHost(name nova.HostName, now time.Time) *fakeHost {

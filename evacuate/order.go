@@ -15,7 +15,7 @@ const (
 	keyPriority = "lifeboat:priority" // high, normal, low, or -1000 to 1000
 	keyGroup    = "lifeboat:group"    // a name, within its project
 	keyAfter    = "lifeboat:after"    // the group that must be ready before it
-	keyReady    = "lifeboat:ready"    // when a member is: active, or so long after that
+	keyReady    = "lifeboat:ready"    // when a member is (ParseReady)
 )
 
 // Priorities as words. Nought is normal.
@@ -25,18 +25,16 @@ const (
 	priorityMost = 1000
 )
 
-const (
-	// readyMost is the longest pause that lifeboat:ready may ask for.
-	readyMost = 10 * time.Minute
-	// afterMost is how long an instance waits for the group before it: later it is
-	// better up alone than down.
-	afterMost = 10 * time.Minute
-)
+// afterMost is how long an instance waits for the group before it: later it is
+// better up alone than down.
+const afterMost = 10 * time.Minute
 
 // Order says who may put an instance before others.
 type Order struct {
 	// Owners are heard: a server's own metadata counts.
 	Owners bool `json:"owners"`
+	// Ports of instances are connected to where lifeboat:ready asks for that.
+	Ports bool `json:"ports,omitempty"`
 	// Projects are the priorities of whole projects, by id.
 	Projects map[string]int `json:"projects,omitempty"`
 }
@@ -67,23 +65,13 @@ func (o Order) Priority(s nova.Server) int {
 	return o.Projects[s.Project]
 }
 
-// ready reads how long after it is active a member counts as ready; what it does not
-// understand is active.
-func ready(word string) time.Duration {
-	d, err := time.ParseDuration(strings.TrimSpace(word))
-	if err != nil || d < 0 {
-		return 0
-	}
-	return min(d, readyMost)
-}
-
 // rank writes down what orders an instance among others.
 func (e *Evacuation) rank(s nova.Server, o Order) {
 	e.Priority, e.Size, e.Odd = o.Priority(s), s.Size(), !s.Plain()
 	e.Apart, e.Together = s.Apart, s.Together
 	if o.Owners && s.Project != "" {
 		e.Project, e.Group, e.After = s.Project, s.Metadata[keyGroup], s.Metadata[keyAfter]
-		e.Ready = ready(s.Metadata[keyReady])
+		e.Port, e.Ready, _ = ParseReady(s.Metadata[keyReady])
 	}
 }
 
@@ -148,8 +136,8 @@ func (c *Core) behind(r *Recovery, e *Evacuation, l *load) string {
 		switch x.State {
 		case EvacSkipped:
 		case EvacDone:
-			if c.since("ready "+string(x.Server)+" "+strconv.Itoa(x.Attempt)) < x.Ready {
-				return waitsGroup + " " + e.After
+			if why := c.unready(x); why != "" {
+				return waitsGroup + " " + e.After + ": " + why
 			}
 		default:
 			return waitsGroup + " " + e.After

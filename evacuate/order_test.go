@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -33,14 +32,6 @@ func TestPriority(t *testing.T) {
 	} {
 		if got := row.order.Priority(row.server); got != row.want {
 			t.Errorf("%s: %d, want %d", name, got, row.want)
-		}
-	}
-}
-
-func TestReady(t *testing.T) {
-	for word, want := range map[string]time.Duration{"": 0, "active": 0, "30s": 30 * time.Second, "2m": 2 * time.Minute, "-5s": 0, "9h": readyMost, "soon": 0} {
-		if got := ready(word); got != want {
-			t.Errorf("%q: %s, want %s", word, got, want)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (c *cloud) perform(f *flight) {
 		f.answer = c.now.Add(took)
 		return
 	}
-	if a.Step != StepObserve {
+	if a.Step != StepObserve && a.Step != StepProbe {
 		c.say("call    %s #%d %s", a.Step, a.Attempt, target(a))
 	}
 	switch a.Step {
@@ -59,6 +59,9 @@ func (c *cloud) perform(f *flight) {
 		if s, ok := f.out.Seen.Source[a.Server]; ok && a.Step == StepResolve {
 			f.out.Servers = []nova.Server{s}
 		}
+	case StepProbe:
+		s := c.server(a.Server)
+		f.out.OK = s != nil && s.VMState == nova.VMActive && !c.deaf[a.Server]
 	case StepVerify:
 		for _, id := range a.Stopped {
 			if s := c.server(id); s != nil && s.VMState == nova.VMActive {

@@ -55,7 +55,9 @@ type Proposal struct {
 	// Within is how long they have together: after it there is a proof, or a hold.
 	Within    time.Duration     `json:"within,omitempty"`
 	Instances []PlannedInstance `json:"instances"`
-	Answers   []Answer          `json:"answers"`
+	// Remarks are what was said of instances to no effect.
+	Remarks []string `json:"remarks,omitempty"`
+	Answers []Answer `json:"answers"`
 
 	Approval *Approval `json:"approval,omitempty"`
 	Ended    *Mark     `json:"ended,omitempty"`
@@ -94,6 +96,9 @@ func propose(host nova.HostName, s *State, w *World, p Policy, answers []Answer)
 	}
 	if r := s.Open(host); r != nil {
 		out.Recovery = r.ID
+	}
+	if out.Remarks = Remarks(w.Servers[host], p); len(out.Remarks) > maxRemarks {
+		out.Remarks = append(out.Remarks[:maxRemarks], fmt.Sprintf("and %d more: `lifeboat config check --online`", len(out.Remarks)-maxRemarks))
 	}
 	for _, e := range Plan(w.Servers[host], w.Storage[host], nil, p, p.protection(w)) {
 		out.Instances = append(out.Instances, PlannedInstance{ID: e.Server, Name: e.Name, VMState: e.VMState, Move: e.State != EvacSkipped, Reason: e.Reason})
@@ -255,6 +260,12 @@ func (p *Proposal) Text() string {
 			what = "stays: " + x.Reason
 		}
 		fmt.Fprintf(&b, "  %3d  %s (%s, %s): %s\n", i+1, x.Name, x.ID, x.VMState, what)
+	}
+	for i, x := range p.Remarks {
+		if i == 0 {
+			b.WriteString("\nWithout effect\n")
+		}
+		fmt.Fprintf(&b, "  %s\n", x)
 	}
 	writeAnswers(&b, "Gates", p.Answers)
 	return b.String()

@@ -183,11 +183,12 @@ type Evacuation struct {
 	Odd      bool      `json:"odd,omitempty"`
 	Apart    []string  `json:"apart,omitempty"`
 	Together []string  `json:"together,omitempty"`
-	// Group is its own, After the one before it, both within Project; Ready is how long
-	// after it is up it counts as that.
+	// Group is its own, After the one before it, both within Project; Port is the one that
+	// must answer, and Ready how long after that it counts as up.
 	Project string        `json:"project,omitempty"`
 	Group   string        `json:"group,omitempty"`
 	After   string        `json:"after,omitempty"`
+	Port    int           `json:"port,omitempty"`
 	Ready   time.Duration `json:"ready,omitempty"`
 	// To is where the attempt was asked to go; Avoid failed earlier ones, and Free says
 	// that a host that was named was refused: the scheduler chooses.

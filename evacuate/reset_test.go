@@ -54,6 +54,8 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 				c.server(nova.ServerID(s)).Together = []string{arg(1)}
 			}
 		}
+	case "deaf":
+		c.deaf[nova.ServerID(id)] = arg(2) != "no-more"
 	case "refuses":
 		c.refused[nova.HostName(id)] = true
 	case "reserved":

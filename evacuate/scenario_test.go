@@ -201,6 +201,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 			c.policy.StormCount, c.policy.StormPercent = n, 0
 		case arg(1) == "in_flight" && err == nil:
 			c.policy.InFlight = n
+		case arg(1) == "ports":
+			c.policy.Order.Ports = arg(2) == "on"
 		case arg(1) == "reserved":
 			c.policy.JoinReserves = arg(2) == "join"
 		case arg(1) == "protect":

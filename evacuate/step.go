@@ -36,9 +36,10 @@ const (
 	// recovery's Reserves.
 	StepReserve Step = "reserve"
 
-	// StepObserve and StepResolve only read: they are never recorded.
+	// StepObserve, StepResolve and StepProbe only read: they are never recorded.
 	StepObserve Step = "observe"
 	StepResolve Step = "resolve"
+	StepProbe   Step = "probe" // does a port of an instance answer
 )
 
 // Steps lists the recorded steps in order.

@@ -1,6 +1,9 @@
 package nova
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // ServerID is a server's UUID.
 type ServerID string
@@ -70,6 +73,8 @@ type Server struct {
 	ImageProperties map[string]string
 	Zone            string
 	Node            string // the hypervisor's hostname, which may differ from Host
+	// Addresses are its own, floating ones first.
+	Addresses []netip.Addr
 }
 
 // ServerGroup is a scheduling group of servers.

@@ -9,8 +9,10 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
+	"github.com/lifeboat-ha/lifeboat/nova/rest"
 )
 
 // CheckAgents holds the parameters of every fence agent against what the agent says
@@ -63,6 +65,9 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 			fmt.Fprintf(out, "warning: nova-compute %s is not among `hosts`: it will not be recovered\n", h)
 		}
 	}
+	if err := remark(ctx, cl, cfg, known, out); err != nil {
+		errs = append(errs, err)
+	}
 	p, err := newPowers(cfg.Hosts, clk, newMethod())
 	if err != nil {
 		return err
@@ -76,4 +81,22 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// remark warns of what owners of servers, or flavors, say to no effect.
+func remark(ctx context.Context, cl *rest.Client, cfg *config.Controller, known map[nova.HostName]bool, out io.Writer) error {
+	policy := policyOf(cfg.Policy, cfg.Kdump)
+	for _, h := range cfg.Hosts {
+		if !known[nova.HostName(h.Name)] {
+			continue
+		}
+		servers, err := cl.Servers(ctx, nova.HostName(h.Name))
+		if err != nil {
+			return fmt.Errorf("list the servers of %s: %w", h.Name, err)
+		}
+		for _, r := range evacuate.Remarks(servers, policy) {
+			fmt.Fprintf(out, "warning: %s: %s\n", h.Name, r)
+		}
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 	}
 	out.PerDestination, out.Destinations, out.Affinity = p.PerDestination, evacuate.Destinations(p.Destinations), evacuate.Affinity(p.Affinity)
 	out.JoinReserves = p.Reserved == config.ReservedJoin
-	out.Order = evacuate.Order{Owners: p.Order.Owners, Projects: p.Order.Projects}
+	out.Order = evacuate.Order{Owners: p.Order.Owners, Ports: p.Order.Ports, Projects: p.Order.Projects}
 	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod
 	out.HealthyDelay, out.PowerOn = p.HealthyDelay, p.PowerOn == config.PowerOnAutomatic
 	if k.Listen.IsValid() {

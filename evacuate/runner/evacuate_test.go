@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -374,4 +375,37 @@ func TestDoAfterCancel(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	})
+}
+
+// A port is asked at the addresses that Nova has of the instance, the floating one first.
+func TestProbe(t *testing.T) {
+	onStage(t, func(s *stage) {
+		id := s.cloud.Boot("cmp2", 1, novatest.BootOptions{Floating: "203.0.113.5"})[0]
+		asked := &connected{}
+		s.runner.Ports = asked
+		probe := func(id nova.ServerID) evacuate.Outcome {
+			return s.do(s.action(evacuate.StepProbe, func(a *evacuate.Action) { a.Server, a.Port = id, 5432 }))
+		}
+		if o := probe(id); !o.OK || len(asked.at) != 2 || asked.at[0].String() != "203.0.113.5" || asked.port != 5432 {
+			t.Errorf("%+v, asked %v", o, asked)
+		}
+		asked.err = errors.New("refused")
+		if o := probe(id); o.OK {
+			t.Errorf("%+v", o)
+		}
+		if o := probe("gone"); o.OK {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+type connected struct {
+	at   []netip.Addr
+	port int
+	err  error
+}
+
+func (c *connected) Connect(_ context.Context, at []netip.Addr, port int) error {
+	c.at, c.port = at, port
+	return c.err
 }

@@ -291,6 +291,20 @@ func (r *Runner) lookAt(ctx context.Context, look []nova.ServerID, since time.Ti
 	return first
 }
 
+// probe asks a port of an instance that others wait for.
+func (r *Runner) probe(ctx context.Context, a evacuate.Action) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	s, err := r.Servers.Server(ctx, a.Server)
+	if err != nil {
+		return fmt.Errorf("read server %s: %w", a.Server, err)
+	}
+	if r.Ports == nil {
+		return fmt.Errorf("no port is asked here")
+	}
+	return r.Ports.Connect(ctx, s.Addresses, a.Port)
+}
+
 // resolve is one quiet read of rule 3: rows, server and action log at once.
 func (r *Runner) resolve(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
 	b := a

@@ -6,6 +6,7 @@ package runner
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate"
@@ -57,6 +58,12 @@ type Evacuator interface {
 	Evacuate(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID, to nova.Target) (requestID string, err error)
 	Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 	Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error)
+}
+
+// Ports connects to instances.
+type Ports interface {
+	// Connect says whether one of the addresses takes a TCP connection.
+	Connect(ctx context.Context, addresses []netip.Addr, port int) error
 }
 
 // Quorum verifies that this controller leads.

@@ -28,9 +28,11 @@ type Runner struct {
 	// Aggregates are those that reserved hosts join.
 	Aggregates Aggregates
 	Servers    Servers
-	Evacuator  Evacuator
-	Quorum     Quorum
-	Clock      Clock
+	// Ports asks instances whether they are ready; nil: none is.
+	Ports     Ports
+	Evacuator Evacuator
+	Quorum    Quorum
+	Clock     Clock
 	// Permits asks the ledger as it stands now: a proof may have been voided
 	// since the action was decided.
 	Permits func(a evacuate.Action) error
@@ -68,6 +70,11 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.observe(ctx, a, &o)
 	case evacuate.StepResolve:
 		err = r.resolve(ctx, a, &o)
+	case evacuate.StepProbe:
+		if err = r.probe(ctx, a); err != nil {
+			o.Detail = err.Error()
+			return o // it was expected, and is asked again
+		}
 	case evacuate.StepVerify:
 		err = r.verify(ctx, a, dl, &o)
 	case evacuate.StepPowerOn:

@@ -27,6 +27,7 @@ type server struct {
 	image                                     string
 	pinnedZone                                bool
 	metadata, extra                           map[string]string
+	fixed, floating                           string
 	actions                                   []action
 }
 
@@ -74,6 +75,7 @@ type BootOptions struct {
 	Metadata    map[string]string
 	FlavorExtra map[string]string
 	Image       string // from AddImage
+	Floating    string // an address beside its fixed one
 }
 
 // Boot puts n servers on a host.
@@ -112,6 +114,7 @@ func (c *Cloud) newServer(h *host, o BootOptions) *server {
 		volumes: o.Volumes, locked: o.Locked, pinnedZone: o.PinnedZone, metadata: o.Metadata, extra: o.FlavorExtra,
 		created: c.now(), launched: c.now(), image: uuid("1b", 1),
 	}
+	s.fixed, s.floating = fmt.Sprintf("192.168.%d.%d", i/250, i%250+1), o.Floating
 	if o.Image != "" {
 		s.image = o.Image
 	}

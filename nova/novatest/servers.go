@@ -103,6 +103,11 @@ func (c *Cloud) serverRow(s *server, version int) map[string]any {
 		"OS-EXT-AZ:availability_zone":          s.zone,
 		"os-extended-volumes:volumes_attached": volumes,
 	}
+	addresses := []any{map[string]any{"addr": s.fixed, "version": 4, "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:01"}}
+	if s.floating != "" {
+		addresses = append(addresses, map[string]any{"addr": s.floating, "version": 4, "OS-EXT-IPS:type": "floating", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:01"})
+	}
+	row["addresses"] = map[string]any{"net": addresses}
 	if !c.policy.HideHosts {
 		row["OS-EXT-SRV-ATTR:host"] = orNull(s.host)
 		row["OS-EXT-SRV-ATTR:hypervisor_hostname"] = orNull(s.node)

@@ -3,6 +3,7 @@ package rest
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -190,13 +191,14 @@ func TestServerRead(t *testing.T) {
 		g := w.cloud.AddGroup("db", nova.PolicyAntiAffinity)
 		id := w.cloud.Boot("cmp01", 1, novatest.BootOptions{
 			Name: "db-1", Project: "acme", FromVolume: true, Volumes: 2, Locked: true, RAMMiB: 4096, VCPUs: 4, Group: g,
-			Metadata: map[string]string{"lifeboat:priority": "high"}, VMState: nova.VMStopped,
+			Metadata: map[string]string{"lifeboat:priority": "high"}, VMState: nova.VMStopped, Floating: "203.0.113.7",
 		})[0]
 		want := nova.Server{
 			ID: id, Name: "db-1", Project: "acme", Host: "cmp01", Node: "cmp01", Zone: "nova", Status: "SHUTOFF",
 			VMState: nova.VMStopped, PowerState: nova.PowerShutdown, LaunchedAt: time.Now().UTC(), Locked: true,
 			VolumeBooted: true, Volumes: 2, RAMMiB: 4096, VCPUs: 4, Flavor: "m1",
 			Metadata: map[string]string{"lifeboat:priority": "high"}, Groups: []string{g},
+			Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("192.168.0.2")},
 		}
 		one, err := w.client.Server(w.Context(), id)
 		if err != nil || fmt.Sprintf("%+v", one) != fmt.Sprintf("%+v", want) {

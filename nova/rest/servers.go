@@ -3,7 +3,10 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +50,10 @@ type server struct {
 		Swap  count             `json:"swap"`        // MiB
 		Extra map[string]string `json:"extra_specs"` // from 2.47 on, if policy lets us see it
 	} `json:"flavor"`
+	Addresses map[string][]struct {
+		Addr string `json:"addr"`
+		Type string `json:"OS-EXT-IPS:type"`
+	} `json:"addresses"`
 	Fault struct {
 		Message string `json:"message"`
 	} `json:"fault"`
@@ -65,11 +72,28 @@ func (s server) word() nova.Server {
 	if !w.VolumeBooted {
 		w.DiskGiB += int(s.Flavor.Disk)
 	}
+	w.Addresses = s.addresses()
 	var image struct{ ID string }
 	if json.Unmarshal(s.Image, &image) == nil {
 		w.Image = image.ID
 	}
 	return w
+}
+
+func (s server) addresses() (all []netip.Addr) {
+	for _, network := range slices.Sorted(maps.Keys(s.Addresses)) {
+		for _, a := range s.Addresses[network] {
+			ip, err := netip.ParseAddr(a.Addr)
+			switch {
+			case err != nil:
+			case a.Type == "floating":
+				all = slices.Insert(all, 0, ip)
+			default:
+				all = append(all, ip)
+			}
+		}
+	}
+	return all
 }
 
 // Servers lists every server of a host, of all projects. It refuses to answer
