@@ -199,6 +199,9 @@ func (c *Controller) checkPolicy(d *decoder) {
 	if p.PerDestination < 0 {
 		d.fault("policy.per_destination", "%d is negative: leave it out for no limit", p.PerDestination)
 	}
+	if p.PerBackend < 0 {
+		d.fault("policy.per_backend", "%d is negative: leave it out for no limit", p.PerBackend)
+	}
 	if p.PerDestination > p.InFlight && !d.faulty("policy.in_flight") {
 		d.fault("policy.per_destination", "%d is more than in_flight allows at all (%d)", p.PerDestination, p.InFlight)
 	}

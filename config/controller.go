@@ -143,14 +143,15 @@ type Policy struct {
 	// of them towards one host.
 	InFlight       int `yaml:"in_flight"`
 	PerDestination int `yaml:"per_destination"`
+	// PerBackend is how many on one storage (lifeboat:backend).
+	PerBackend int `yaml:"per_backend"`
 	// Destinations says who chooses where instances go: spread, scheduler.
 	Destinations string `yaml:"destinations"`
 	// Affinity says what is done with members of a hard affinity group that are all
 	// dead: ask, force.
 	Affinity string `yaml:"affinity"`
 	Order    Order  `yaml:"order"`
-	// Reserved says what is done with a reserved host whose room is needed: enable, or
-	// join the dead host's aggregates, too.
+	// Reserved: enable, or have it join the dead host's aggregates too: join.
 	Reserved     string        `yaml:"reserved"`
 	QuietPeriod  time.Duration `yaml:"quiet_period"`
 	HealthyDelay time.Duration `yaml:"healthy_delay"`

@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -37,6 +38,11 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 	}
 	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before, c.policy, c.policy.protection(&c.world))
 	skipped := 0
+	for _, s := range o.Servers {
+		if i := slices.IndexFunc(plan, func(e *Evacuation) bool { return e.Server == s.ID }); i >= 0 {
+			plan[i].Backend = Backend(s, r.Host, c.world.Nova.Aggregates)
+		}
+	}
 	for _, e := range plan {
 		if e.State == EvacSkipped {
 			skipped++

@@ -188,6 +188,9 @@ func (r *Recovery) Text() string {
 		}
 		fmt.Fprintf(&b, "  held at %s since %s: %s\n", where, r.Hold.Since.Format(time.TimeOnly), r.Hold.Reason)
 	}
+	if r.Progress != nil {
+		fmt.Fprintf(&b, "  %s\n", r.Progress)
+	}
 	for _, e := range r.Timeline {
 		fmt.Fprintf(&b, "  %s  +%-8s %s\n", e.At.Format("15:04:05.000"), round(e.At.Sub(r.LastHeard)), e.Text)
 	}

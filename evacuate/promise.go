@@ -107,6 +107,9 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 		n := c.promise(t.r, t.e, to)
 		changed[t.r.ID] = append(changed[t.r.ID], n)
 		flying = append(flying, n)
+		if n.Backend != "" {
+			l.backends[n.Backend]++
+		}
 		if l.total++; to.to.Host == "" {
 			l.nowhere++
 		} else {

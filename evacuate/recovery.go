@@ -75,6 +75,9 @@ type Recovery struct {
 	Shielded    []Shield      `json:"shielded,omitempty"`
 	Reserves    []Reserve     `json:"reserves,omitempty"`
 
+	// Progress is filled in where a recovery is shown; the ledger has none.
+	Progress *Progress `json:"progress,omitempty"`
+
 	Recovered time.Time `json:"recovered,omitzero"`
 	Closed    time.Time `json:"closed,omitzero"`
 	Outcome   string    `json:"outcome,omitempty"`
@@ -181,8 +184,10 @@ type Evacuation struct {
 	Priority int       `json:"priority,omitempty"`
 	Size     nova.Size `json:"size,omitzero"`
 	Odd      bool      `json:"odd,omitempty"`
-	Apart    []string  `json:"apart,omitempty"`
-	Together []string  `json:"together,omitempty"`
+	// Backend is the storage that it has its disks on.
+	Backend  string   `json:"backend,omitempty"`
+	Apart    []string `json:"apart,omitempty"`
+	Together []string `json:"together,omitempty"`
 	// Group is its own, After the one before it, both within Project; Port is the one that
 	// must answer, and Ready how long after that it counts as up.
 	Project string        `json:"project,omitempty"`

@@ -34,6 +34,8 @@ type load struct {
 	total   int
 	nowhere int // of these, without a destination for less than claimed
 	to      map[nova.HostName]int
+	// backends counts those of each storage that are not stuck.
+	backends map[string]int
 	// taken is what Placement, when it was looked at, did not know to be taken.
 	taken map[nova.HostName]nova.Size
 	// groups are the aggregates of each host, moving all that is or was on its way, and
@@ -44,7 +46,7 @@ type load struct {
 }
 
 func (c *Core) load() *load {
-	l := &load{to: map[nova.HostName]int{}, taken: map[nova.HostName]nova.Size{}}
+	l := &load{to: map[nova.HostName]int{}, taken: map[nova.HostName]nova.Size{}, backends: map[string]int{}}
 	for _, r := range c.state.Recoveries {
 		if r.Status != StatusOpen {
 			continue
@@ -55,6 +57,9 @@ func (c *Core) load() *load {
 			}
 			l.total++
 			under := c.underWayFor(r, e)
+			if e.Backend != "" && under < c.policy.Stuck {
+				l.backends[e.Backend]++
+			}
 			switch dest := e.heading(); {
 			case dest == "" && under < claimed:
 				l.nowhere++

@@ -46,6 +46,9 @@ func (c *Core) aim(r *Recovery, e *Evacuation, l *load) course {
 	if why := c.noRoom(r, e, l); why != "" {
 		return course{wait: why}
 	}
+	if why := c.crowdedBackend(e, l); why != "" {
+		return course{wait: why, brief: true}
+	}
 	kin := c.kin(r, e)
 	if kin.inFlight {
 		return course{wait: "another member of its group is on its way", brief: true}

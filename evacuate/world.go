@@ -156,6 +156,8 @@ type Policy struct {
 	InFlight    int  `json:"in_flight"`
 	// PerDestination bounds the evacuations in flight towards one host. 0: not.
 	PerDestination int `json:"per_destination,omitempty"`
+	// PerBackend bounds those whose disks are on one storage (Backend). 0: not.
+	PerBackend int `json:"per_backend,omitempty"`
 	// Destinations says who chooses where instances go, Affinity what is done with hard
 	// affinity groups, Order what comes first.
 	Destinations Destinations  `json:"destinations,omitempty"`

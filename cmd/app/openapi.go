@@ -28,7 +28,7 @@ func (c *Controller) openAPI() error {
 		return err
 	}
 	c.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := api.NewMetrics(c.registry, c, Version, c.dropped, func() map[nova.HostName]api.Fenceable { return c.fenceable() }); err != nil {
+	if err := api.NewMetrics(c.registry, c, c.clock.Now, Version, c.dropped, func() map[nova.HostName]api.Fenceable { return c.fenceable() }); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if err := api.NewVIPMetrics(c.registry, c.leads, c.VIPStatus); err != nil {

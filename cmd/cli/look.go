@@ -153,7 +153,11 @@ func (s *shell) recoveries() *cobra.Command {
 				if r.Outcome != "" {
 					status += " (" + r.Outcome + ")"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", r.ID, r.Host, status, r.Opened.Local().Format(time.DateTime), r.Count()[evacuate.EvacDone], len(r.Evacuations), held)
+				moved := fmt.Sprintf("%d of %d", r.Count()[evacuate.EvacDone], len(r.Evacuations))
+				if r.Progress != nil && r.Progress.Left != nil {
+					moved += fmt.Sprintf(", about %s more", *r.Progress.Left)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Host, status, r.Opened.Local().Format(time.DateTime), moved, held)
 			}
 		})
 	})

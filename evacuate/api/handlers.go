@@ -154,11 +154,26 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 		unknownHost(w, name)
 		return
 	}
+	x.Recovery = s.shown(x.Recovery)
 	written(w, r, x)
 }
 
 func (s *server) recoveries(w http.ResponseWriter, _ *http.Request) {
-	reply(w, s.o.Source.State().Sorted())
+	all := s.o.Source.State().Sorted()
+	for i, r := range all {
+		all[i] = s.shown(r)
+	}
+	reply(w, all)
+}
+
+// shown is a recovery with its progress of now.
+func (s *server) shown(r *evacuate.Recovery) *evacuate.Recovery {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Progress = r.ProgressAt(s.o.Now())
+	return &c
 }
 
 func (s *server) recovery(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +182,7 @@ func (s *server) recovery(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, fmt.Sprintf("no recovery %q: `lifeboat recoveries` lists them", r.PathValue("id")))
 		return
 	}
-	written(w, r, rec)
+	written(w, r, s.shown(rec))
 }
 
 func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {

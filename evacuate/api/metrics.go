@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,19 +23,20 @@ type Metrics struct {
 	// Fenceable says of each host whether its gate fenceable is open.
 	fenceable func() map[nova.HostName]Fenceable
 	version   string
+	now       func() time.Time
 	d         map[string]*prometheus.Desc
 	ended     *tally
 }
 
 // NewMetrics registers the collector. dropped and fenceable may be nil.
-func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped func() map[string]uint64, fenceable func() map[nova.HostName]Fenceable) error {
+func NewMetrics(reg prometheus.Registerer, s Source, now func() time.Time, version string, dropped func() map[string]uint64, fenceable func() map[nova.HostName]Fenceable) error {
 	if dropped == nil {
 		dropped = func() map[string]uint64 { return nil }
 	}
 	if fenceable == nil {
 		fenceable = func() map[nova.HostName]Fenceable { return nil }
 	}
-	m := &Metrics{source: s, version: version, dropped: dropped, fenceable: fenceable, d: map[string]*prometheus.Desc{}, ended: newTally()}
+	m := &Metrics{source: s, now: now, version: version, dropped: dropped, fenceable: fenceable, d: map[string]*prometheus.Desc{}, ended: newTally()}
 	for _, x := range []struct {
 		name, help string
 		labels     []string
@@ -59,6 +61,8 @@ func NewMetrics(reg prometheus.Registerer, s Source, version string, dropped fun
 		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
 		{"host_start_gate", "1 for the state of a host's start gate, as its agent tells it.", []string{"host", "state"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
+		{"recovery_instances", "Instances of a recovery whose evacuations are under way, by how far they are.", []string{"host", "state"}},
+		{"recovery_left_seconds", "How long the rest of a recovery's instances will take at the pace seen; without those that wait.", []string{"host"}},
 		{"recovery_held", "1 for each recovery that waits, opened or not, and why.", []string{"host", "reason"}},
 		{"gate_closed", "1 for a gate of the whole cloud that is closed; for control-plane and storm: that holds a dead host.", []string{"gate"}},
 		{"agent_missing", "1 for a nova-compute without an agent.", []string{"host"}},
@@ -305,6 +309,15 @@ func (m *Metrics) recoveries(ch chan<- prometheus.Metric, s *evacuate.State, clo
 			m.gauge(ch, "recovery_held", 1, string(r.Host), heldBy(r.Hold))
 			if r.Hold.Gate != "" {
 				closed[r.Hold.Gate] = true
+			}
+		}
+		if p := r.ProgressAt(m.now()); p != nil {
+			m.gauge(ch, "recovery_instances", float64(p.Done), string(r.Host), "done")
+			m.gauge(ch, "recovery_instances", float64(p.InFlight), string(r.Host), "in_flight")
+			m.gauge(ch, "recovery_instances", float64(p.Waiting), string(r.Host), "waiting")
+			m.gauge(ch, "recovery_instances", float64(p.Of-p.Done-p.InFlight-p.Waiting), string(r.Host), "planned")
+			if p.Left != nil {
+				m.gauge(ch, "recovery_left_seconds", p.Left.Seconds(), string(r.Host))
 			}
 		}
 		n := r.Count()

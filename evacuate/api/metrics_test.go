@@ -33,7 +33,7 @@ func methods(all ...fence.Match) (links []evacuate.LinkStanding) {
 func meter(t *testing.T, f *fake, fenceable map[nova.HostName]Fenceable) *prometheus.Registry {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
-	err := NewMetrics(reg, f, "1.2.3", func() map[string]uint64 { return map[string]uint64{"replayed": 7} },
+	err := NewMetrics(reg, f, func() time.Time { return start }, "1.2.3", func() map[string]uint64 { return map[string]uint64{"replayed": 7} },
 		func() map[nova.HostName]Fenceable { return fenceable })
 	if err == nil {
 		err = NewVIPMetrics(reg, func() bool { return f.status.Leads }, func() VIPStatus { return f.vip })
@@ -359,7 +359,7 @@ func TestMetricsOfEvacuation(t *testing.T) {
 
 func TestMetricsWithoutHooks(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	if err := NewMetrics(reg, newFake(), "dev", nil, nil); err != nil {
+	if err := NewMetrics(reg, newFake(), time.Now, "dev", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := reg.Gather(); err != nil {
