@@ -58,6 +58,7 @@ type fakeHost struct {
 
 type fakeRow struct {
 	nova.Migration
+	spawn time.Duration // of a model
 	fate  string
 	moves time.Time
 	to    nova.Target
@@ -95,6 +96,8 @@ type fakeWorld struct {
 	ram map[nova.HostName]int
 	// keeps are servers whose allocation at the source Nova can't take away.
 	keeps map[nova.ServerID]bool
+	// model is how long Nova takes; nil: always the same.
+	model *novaModel
 	lied  bool // a BMC was scripted to prove another machine off
 }
 
@@ -212,6 +215,9 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 			break
 		}
 		r.Status, r.Dest, r.moves = nova.MigrationPreMigrating, dest.name, now.Add(3*time.Second)
+		if w.model != nil {
+			r.moves = now.Add(r.spawn)
+		}
 	case r.fate == "failed":
 		r.Status, s.TaskState = nova.MigrationFailed, ""
 	case r.fate == "flips": // and dies before it writes done
@@ -352,6 +358,9 @@ func (w *fakeWorld) accept(s *nova.Server, from nova.HostName, now time.Time, to
 	s.TaskState = nova.TaskRebuilding
 	w.rows = append(w.rows, &fakeRow{Migration: nova.Migration{ID: len(w.rows) + 1, Server: s.ID, Type: "evacuation",
 		Status: nova.MigrationAccepted, Source: from, Dest: to.Host, CreatedAt: now}, fate: next(w.rowFate, s.ID), moves: now.Add(time.Second), to: to})
+	if w.model != nil {
+		w.model.take(w, w.rows[len(w.rows)-1], now)
+	}
 }
 
 func (w *fakeWorld) delete(id nova.ServerID) {

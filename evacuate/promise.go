@@ -75,6 +75,7 @@ func (c *Core) prepare(r *Recovery, e *Evacuation, obs *Observation) (changed *E
 // behind it pass: what fits is better up than kept waiting too.
 func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 	l := c.load()
+	c.window.hosts = c.takers()
 	limit := c.window.limit(c.policy.InFlight)
 	var flying []*Evacuation
 	var short []turn

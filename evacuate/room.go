@@ -117,3 +117,17 @@ func (w *World) usable(host nova.HostName) bool {
 func (w *World) left(host nova.HostName, taken map[nova.HostName]nova.Size) nova.Size {
 	return w.Rooms.By[host].Left.Less(taken[host])
 }
+
+// takers counts the hosts that the scheduler would consider and that have room at all; 0:
+// not known.
+func (c *Core) takers() (n int) {
+	if !c.world.Rooms.Known(c.world.Now) {
+		return 0
+	}
+	for host, r := range c.world.Rooms.By {
+		if c.world.usable(host) && r.Left.RAMMiB > 0 && c.state.Open(host) == nil {
+			n++
+		}
+	}
+	return n
+}

@@ -226,6 +226,23 @@ func TestWindow(t *testing.T) {
 	if w.limit(40) != windowLeast {
 		t.Errorf("never below %d: %d", windowLeast, w.limit(40))
 	}
+	for hosts, want := range map[int][2]int{0: {20, 80}, 3: {20, 30}, 10: {50, 80}, 40: {80, 80}} {
+		w := window{hosts: hosts}
+		first := w.limit(80)
+		for range 300 {
+			w.done(time.Second, 80)
+		}
+		if got := [2]int{first, w.limit(80)}; got != want {
+			t.Errorf("%d hosts: at first and at most %v, want %v", hosts, got, want)
+		}
+	}
+	yields := window{size: 60, best: time.Second}
+	for range 400 {
+		yields.done(time.Minute, 80)
+	}
+	if yields.limit(80) != windowFirst {
+		t.Errorf("with all of them slow it yields to %d", yields.limit(80))
+	}
 	w.trouble(t0.Add(-time.Hour), 40) // its clock was set back
 	w.done(time.Second, 40)
 	if w.limit(1) != 1 {

@@ -7,6 +7,13 @@ const (
 	// how this cloud takes them, windowLeast what trouble may bring that down to.
 	windowFirst = 20
 	windowLeast = 2
+	// windowEach is how many there are at first for each host that may take some: it claims
+	// one after the other, and what it has claimed starts beside that. Beyond windowMost
+	// for each they only queue (BenchmarkWindow).
+	windowEach = 5
+	windowMost = 10
+	// windowYield is what one that was slow takes off a window that is wider than the first.
+	windowYield = 0.25
 	// windowRest is the pause after a cut: what was in flight then says the same again.
 	windowRest = 5 * time.Second
 )
@@ -15,16 +22,17 @@ const (
 // grows with each that ends well and was not slow, and is halved when Nova's API does
 // not keep up. The policy's limit stands above it.
 type window struct {
-	size float64
-	calm float64 // trouble was met beyond it: growth is slow from there on
-	cut  time.Time
-	best time.Duration // the quickest build
+	hosts int // that may take some, by Placement; 0: not known
+	size  float64
+	calm  float64 // trouble was met beyond it: growth is slow from there on
+	cut   time.Time
+	best  time.Duration // the quickest build
 }
 
 // limit is the window under the policy's.
 func (w *window) limit(most int) int {
 	if w.size == 0 {
-		w.size = windowFirst
+		w.size = max(windowFirst, float64(windowEach*w.hosts))
 	}
 	return max(1, min(int(w.size), most))
 }
@@ -36,11 +44,15 @@ func (w *window) done(took time.Duration, most int) {
 	}
 	w.limit(most)
 	switch {
-	case took > 3*w.best+5*time.Second: // the destinations queue: more at once ends no sooner
+	case took > 2*w.best+5*time.Second: // the destinations queue: more at once ends no sooner
+		w.size = max(w.size-windowYield, min(w.size, windowFirst))
 	case w.calm > 0 && w.size >= w.calm:
 		w.size += 1 / w.size
 	default:
 		w.size++
+	}
+	if w.hosts > 0 {
+		most = min(most, max(windowFirst, windowMost*w.hosts))
 	}
 	w.size = min(w.size, float64(max(most, 1)))
 }
