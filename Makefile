@@ -61,8 +61,8 @@ contract: # the adapters against the real thing; what is not given is skipped, a
 lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
 
-vip: # the control plane's address: root, `apt-get install $(make -s vip-packages)`; network namespaces of its own, 50 s
-	$(GOTEST) -tags vip -count=1 -parallel 4 -timeout 5m ./test/vip
+vip: # the control plane's address: root, `apt-get install $(make -s vip-packages)`; network namespaces of its own, 80 s
+	$(GOTEST) -tags vip -count=1 -parallel 6 -timeout 10m ./test/vip
 
 vip-packages: # what `make vip` needs of Debian; none of it is to be started by itself
 	@echo keepalived haproxy nftables iproute2

@@ -27,6 +27,8 @@ type VIPAddress struct {
 	Address netip.Addr `yaml:"address"`
 	// Interface is this controller's; without it that of the route.
 	Interface string `yaml:"interface,omitempty"`
+	// Own lets Lifeboat move the address itself, in place of keepalived.
+	Own bool `yaml:"own,omitempty"`
 	// MACs may answer for it and are no controller's.
 	MACs []string `yaml:"macs,omitempty"`
 }
@@ -113,6 +115,9 @@ func (c *Controller) checkVIP(d *decoder) {
 		case addresses[a.Address]:
 			d.fault(key(at, "address"), "%s is listed twice", a.Address)
 		}
+		if a.Own {
+			c.checkOwned(d, at, a)
+		}
 		names[a.Name], addresses[a.Address] = true, true
 		for j, mac := range a.MACs {
 			if !macForm.MatchString(mac) {
@@ -121,6 +126,21 @@ func (c *Controller) checkVIP(d *decoder) {
 		}
 	}
 	c.checkTargets(d)
+}
+
+// checkOwned: who moves an address must know where to, must be able to ask who has it,
+// and must be one of three at least.
+func (c *Controller) checkOwned(d *decoder, at string, a VIPAddress) {
+	switch {
+	case a.Interface == "":
+		d.fault(key(at, "own"), "name the interface too: Lifeboat puts the address on it")
+	case c.VIP.ARPProbe == VIPOff:
+		d.fault(key(at, "own"), "it needs arp_probe: witness, to ask who has the address before it is taken")
+	case c.VIP.Mode == VIPOff:
+		d.fault(key(at, "own"), "mode is off: nothing is watched, and so nothing can be owned")
+	case len(c.Controller.Peers) == 1: // two are a fault anyway
+		d.fault(key(at, "own"), "it needs 3 controllers: nobody else could have it")
+	}
 }
 
 func (c *Controller) checkTargets(d *decoder) {

@@ -49,8 +49,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		s.drain(e)
 	case KindRing:
 		return s.rotate(e)
-	case KindVIP:
-		s.noteVIP(e)
+	case KindVIP, KindVIPLease:
+		return s.applyVIP(e)
 	case KindControllerJoin:
 		s.Controllers[e.Controller.ID] = e.Controller
 	case KindControllerLeave:
@@ -93,7 +93,7 @@ func (s *State) restored(e Entry) error {
 	s.Generation++
 	s.Mode, s.ModeBy, s.ModeSays, s.ModeAt, s.ModeReason = ModeObserve, e.By, "", e.At, "the ledger was restored"
 	s.unask(e)
-	s.unwatch()
+	s.unhold()
 	s.stopDrills("the ledger was restored")
 	for _, r := range s.Recoveries {
 		if r.Status == StatusClosed {

@@ -56,6 +56,7 @@ const (
 	KindShadow          Kind = "shadow.decide"
 	KindShadowScore     Kind = "shadow.score"
 	KindVIP             Kind = "vip.found"
+	KindVIPLease        Kind = "vip.lease"
 )
 
 // Entry is one record of the ledger. At and every policy value used stand in
@@ -102,6 +103,7 @@ type Entry struct {
 	Drill       *Drill         `json:"drill,omitempty"`
 	Drilling    *Drilling      `json:"drilling,omitempty"`
 	VIP         *VIPRecord     `json:"vip,omitempty"`
+	Lease       *VIPLeaseStep  `json:"lease,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -164,6 +166,7 @@ func (e Entry) missing() string {
 		KindShadow:         {"shadow", e.Shadow != nil},
 		KindShadowScore:    {"shadow", e.Shadow != nil},
 		KindVIP:            {"vip", e.VIP != nil},
+		KindVIPLease:       {"lease", e.Lease != nil && len(e.Lease.Of) > 0},
 		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
 	}[e.Kind]
 	if need.given {

@@ -65,6 +65,9 @@ type State struct {
 	// VIP is what was last found of the control plane's address; nil: nothing is
 	// watched.
 	VIP *VIPRecord `json:"vip,omitempty"`
+	// Leases say who may have an address of the control plane, by its name, where
+	// Lifeboat moves it itself.
+	Leases map[string]*VIPLease `json:"vip_leases,omitempty"`
 }
 
 // Controller is a voter as agents know it.

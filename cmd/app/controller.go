@@ -134,6 +134,7 @@ func (c *Controller) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, c.stop.stop())
 		}
 	}()
+	c.vips.clear()
 	if err := c.keys(); err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (c *Controller) openLedger(ctx context.Context) error {
 		peers = append(peers, ledger.Peer{ID: p.ID, Address: p.Address.String()})
 	}
 	c.ledger, err = ledger.Open(ctx, ledger.Options{ID: c.id, Cluster: c.cfg.Cluster, DataDir: c.cfg.Controller.DataDir, Peers: peers,
-		Streams: c.channel.StreamLayer(), Hello: ledger.HTTPHello(c.channel.Client), Stores: c.seams.Stores, OnFatal: c.fatal, Log: c.log, Now: c.clock.Now}, c.machine)
+		Streams: c.channel.StreamLayer(), Hello: ledger.HTTPHello(c.channel.Client), Stores: c.seams.Stores, OnFatal: c.fatal, OnStore: c.vips.stored.note, Log: c.log, Now: c.clock.Now}, c.machine)
 	if err != nil {
 		return err
 	}
@@ -275,6 +276,7 @@ func (c *Controller) sense(ctx context.Context) error {
 		return err
 	}
 	c.vips.open(ctx)
+	c.vips.begin()
 	ring, err := gossip.Open(ctx, gossip.Options{Name: gossip.ControllerName(c.id), Bind: c.cfg.Ring.Bind, Advertise: c.cfg.Ring.Advertise, Keys: [][]byte{first},
 		Label: c.ledger.ClusterID(), Profile: gossip.Profile(c.cfg.Ring.Profile), Known: c.ringPeers,
 		Meta:    gossip.Meta{Role: gossip.RoleController, Boot: start, Start: start, Domain: string(detector.ControllerDomain), Version: Version},

@@ -23,11 +23,24 @@ type machine struct {
 	edits  uint64          // counts changes, for the copy
 	at     uint64
 
+	changed chan struct{} // one is there after a change
+	// leased is the index of the entry that last changed each lease here.
+	leased map[string]uint64
+
 	roster   uint64 // version of the roster after rosterAt changes
 	rosterAt uint64
 }
 
-func newMachine() *machine { return &machine{state: evacuate.NewState()} }
+func newMachine() *machine {
+	return &machine{state: evacuate.NewState(), changed: make(chan struct{}, 1), leased: map[string]uint64{}}
+}
+
+func (m *machine) tell() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
 
 // Apply is called by Raft, entry by entry.
 func (m *machine) Apply(index, term uint64, data []byte) any {
@@ -35,6 +48,7 @@ func (m *machine) Apply(index, term uint64, data []byte) any {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
 	}
+	defer m.tell()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.edits++
@@ -44,6 +58,11 @@ func (m *machine) Apply(index, term uint64, data []byte) any {
 		return fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
 	case err != nil:
 		return err
+	}
+	if e.Kind == evacuate.KindVIPLease && e.Lease.Act != evacuate.LeaseWish && e.Lease.Act != evacuate.LeaseReady {
+		for _, of := range e.Lease.Of {
+			m.leased[of.VIP] = index
+		}
 	}
 	return nil
 }
@@ -67,11 +86,20 @@ func (m *machine) Restore(data []byte) error {
 	if err != nil {
 		return err
 	}
+	defer m.tell()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state = s
+	clear(m.leased)
 	m.edits++
 	return nil
+}
+
+// Leased is the index of the entry that last changed a lease; 0: not known.
+func (m *machine) Leased(vip string) uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.leased[vip]
 }
 
 // Restored voids what a state of the past cannot know (rule 13). It gives the

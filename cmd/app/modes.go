@@ -19,6 +19,7 @@ func (c *Controller) modeCommands() map[string]modeCommand {
 		api.VerbArm: c.setMode, api.VerbMode: c.setMode, api.VerbFreeze: c.setFreeze, api.VerbDrain: c.setDrain,
 		api.VerbApprove: c.approve, api.VerbReject: c.reject, api.VerbPlanAgain: c.planAgain,
 		api.VerbConfirmDead: c.confirmDead, api.VerbDrill: c.drill, api.VerbHostForget: c.forgetHost, api.VerbEnd: c.endRecovery, api.VerbCancel: c.cancelRecovery, api.VerbShadowScore: c.scoreShadow,
+		api.VerbVIPTransfer: c.transferVIP, api.VerbVIPAdopt: c.adoptVIP,
 	}
 }
 

@@ -76,6 +76,7 @@ func (c *Controller) takeReport(w http.ResponseWriter, r *http.Request) {
 	} else if known {
 		c.log.Warn("a report was too long under way and is not believed", "from", id, "took", took)
 	}
+	answer.Fit = c.vips.fitness()
 	reply(w, answer)
 }
 
@@ -83,6 +84,8 @@ func (c *Controller) takeReport(w http.ResponseWriter, r *http.Request) {
 type reportAnswer struct {
 	Taken bool   `json:"taken"`
 	Stamp *stamp `json:"stamp,omitempty"`
+	// Fit is how fit each controller is to have each address, where Lifeboat moves it.
+	Fit fitness `json:"fit,omitempty"`
 }
 
 // report tells the leader what this controller sees, once more if the leader could
@@ -122,6 +125,7 @@ func (c *Controller) reportOnce(ctx context.Context) (again bool) {
 		return false
 	}
 	c.transits.keep(id, answer.Stamp)
+	c.vips.learn(answer.Fit)
 	return !answer.Taken && answer.Stamp != nil
 }
 
@@ -153,12 +157,16 @@ func (c *Controller) probeSelf(ctx context.Context, host nova.HostName) []detect
 }
 
 // forwarded lists the entries that a follower may hand to the leader.
-var forwarded = []evacuate.Kind{evacuate.KindHostEnrol, evacuate.KindHostRenew}
+var forwarded = []evacuate.Kind{evacuate.KindHostEnrol, evacuate.KindHostRenew, evacuate.KindVIPLease}
 
 func (c *Controller) takeEntry(w http.ResponseWriter, r *http.Request) {
 	var e evacuate.Entry
 	if err := json.NewDecoder(r.Body).Decode(&e); err != nil || !slices.Contains(forwarded, e.Kind) {
 		refuse(w, http.StatusBadRequest, "entry not understood or not forwarded")
+		return
+	}
+	if _, id, _ := peer.Identity(r); e.Kind == evacuate.KindVIPLease && !mayForward(id, e.Lease) {
+		refuse(w, http.StatusForbidden, "a controller asks for leases of its own only")
 		return
 	}
 	e.At = c.clock.Now()

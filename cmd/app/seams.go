@@ -38,6 +38,8 @@ type Seams struct {
 	Ask func(ctx context.Context, t vip.Target) detector.PathWord
 	// VIP is a controller's sight of the VIPs; nil looks at the real machine.
 	VIP func() vip.Sight
+	// Kernel places addresses; nil is the real one.
+	Kernel func(most func() time.Duration) Kernel
 	// Watchdog opens a host's watchdog device.
 	Watchdog func(path string, timeout time.Duration) (watchdog.Device, error)
 	// Crash is called at named points; a process may end there.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector"
+	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/detector/vip"
 	"github.com/lifeboat-ha/lifeboat/detector/vip/watch"
@@ -41,6 +42,9 @@ type vips struct {
 	// since.
 	mended map[nova.HostName][2]int
 	news   []string
+
+	own    *owning // nil: another moves the addresses
+	stored *storedAt
 }
 
 type agedSight struct {
@@ -55,7 +59,7 @@ type ownedSince struct {
 }
 
 func newVIPs(c *Controller) *vips {
-	x := &vips{c: c, sights: map[detector.Observer]agedSight{}, tracker: vip.NewTracker(), owned: map[string]ownedSince{}, mended: map[nova.HostName][2]int{}}
+	x := &vips{c: c, sights: map[detector.Observer]agedSight{}, tracker: vip.NewTracker(), owned: map[string]ownedSince{}, mended: map[nova.HostName][2]int{}, stored: &storedAt{read: c.clock.Read, at: map[uint64]clock.Reading{}}}
 	if c.cfg.VIP.Watched() {
 		x.vips, x.targets = vipsOf(c.cfg.VIP), targetsOf(c.cfg.VIP)
 	}
@@ -115,6 +119,13 @@ func (x *vips) open(ctx context.Context) {
 	x.c.stop.onStop("the watch over VIPs", w.Close)
 }
 
+// begin begins to own what the file says that Lifeboat owns.
+func (x *vips) begin() {
+	if x.own = newOwning(x); x.own != nil {
+		x.c.stop.wg.Go(func() { x.own.run(x.c.stop.ctx) })
+	}
+}
+
 // sight is this controller's own; nil: it has none.
 func (x *vips) sight() *vip.Sight {
 	var s vip.Sight
@@ -129,6 +140,7 @@ func (x *vips) sight() *vip.Sight {
 		return nil
 	}
 	s.Controller = x.c.observer.id
+	x.own.tell(&s)
 	return &s
 }
 
@@ -290,6 +302,11 @@ func (c *Controller) VIPStatus() api.VIPStatus {
 		one := api.VIP{Name: v.Name, Address: v.Address, Owner: x.report.Owners[v.Name], Router: x.report.Routers[v.Name]}
 		if s.VIP != nil {
 			one.Moves = s.VIP.Moves[v.Name]
+		}
+		if x.own.owns(v.Name) {
+			if one.Lease = s.Leases[v.Name]; one.Lease == nil {
+				one.Lease = &evacuate.VIPLease{}
+			}
 		}
 		st.VIPs = append(st.VIPs, one)
 	}

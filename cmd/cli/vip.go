@@ -31,7 +31,7 @@ func (s *shell) vipCmd() *cobra.Command {
 		})
 	}
 	return group("vip", "the control plane's addresses", read("status", "who has them, what is wrong, and what each controller sees", showVIP),
-		read("matrix", "which host reaches what", showMatrix), s.vipLint())
+		read("matrix", "which host reaches what", showMatrix), s.vipTransfer(), s.vipDrill(), s.vipAdopt(), s.vipLint())
 }
 
 func showVIP(w io.Writer, st api.VIPStatus) {
@@ -42,6 +42,7 @@ func showVIP(w io.Writer, st api.VIPStatus) {
 	if c := st.Control; c.Condition != "" {
 		fmt.Fprintf(w, "\nHOLDS\t%s: %s\n", c.Condition, c.Detail)
 	}
+	showLeases(w, st)
 	for _, f := range st.Findings {
 		fmt.Fprintf(w, "\nFOUND\t%s of %s since %s (%s)\n", f.Kind, f.VIP, f.Since.Local().Format(time.DateTime), strings.Join(f.Nodes, ", "))
 		for _, e := range f.Evidence {
@@ -72,6 +73,35 @@ func showVIP(w io.Writer, st api.VIPStatus) {
 			fmt.Fprintf(w, "%s\tcannot watch %s\n", c.Controller, line)
 		}
 	}
+}
+
+// showLeases tells who may have the addresses that Lifeboat moves itself, and why the
+// others have not.
+func showLeases(w io.Writer, st api.VIPStatus) {
+	for _, v := range st.VIPs {
+		if v.Lease == nil {
+			continue
+		}
+		fmt.Fprintf(w, "\nLEASE\t%s: %s, epoch %d", v.Name, orNone(v.Lease.Holder), v.Lease.Epoch)
+		if v.Lease.Wish != "" {
+			fmt.Fprintf(w, ", goes to %s", v.Lease.Wish)
+		}
+		if v.Lease.Adopting {
+			fmt.Fprint(w, ", being adopted")
+		}
+		fmt.Fprintln(w)
+		for _, c := range st.Sights {
+			for _, a := range c.VIPs {
+				if a.Name == v.Name && a.Own != nil {
+					fmt.Fprintf(w, "%s\t%s %s\n", c.Controller, a.Own.Phase, a.Own.Why)
+				}
+			}
+		}
+	}
+}
+
+func isDuplicateOf(name string) func(vip.Finding) bool {
+	return func(f vip.Finding) bool { return f.VIP == name && f.Kind == vip.Duplicate }
 }
 
 func orDash(s string) string {

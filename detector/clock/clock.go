@@ -50,6 +50,14 @@ func ElapsedWithin(from, to Reading, tolerance time.Duration) (d time.Duration, 
 	return max(longest, 0), jumped
 }
 
+// Span is Elapsed for those who must believe the clock that claims the least, too:
+// whoever waits for another's deadline.
+func Span(from, to Reading) (most, least time.Duration, jumped bool) {
+	most, jumped = Elapsed(from, to)
+	wall := to.Wall.Round(0).Sub(from.Wall.Round(0))
+	return most, max(0, min(wall, to.Mono-from.Mono, to.Boot-from.Boot)), jumped
+}
+
 // Deadline is a span of time that began at a reading. Its zero value has
 // passed. It is bound to this machine and boot: it is never written down.
 type Deadline struct {

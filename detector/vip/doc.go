@@ -1,6 +1,6 @@
 // Package vip says what ails the control plane's address: who holds it, as three
 // independent sources tell, whether what stands behind it answers, and which hosts
-// reach it. It is pure: detector/vip/watch looks, this judges. What it finds can
+// reach it; and where Lifeboat moves it itself, who may have it when (own.go). It is pure: detector/vip/watch looks, this judges. What it finds can
 // hold fencing and never causes it; its words go up through detector.Control and
 // detector.PathSight.
 package vip
@@ -64,7 +64,7 @@ func (f Finding) Text() string {
 
 // remedies say in a line what docs/vip.md says at length.
 var remedies = map[Kind]string{
-	NoOwner:        "start keepalived (or the cluster's resource) on a controller whose HAProxy works",
+	NoOwner:        "start keepalived (or the cluster's resource) on a controller whose HAProxy works; where Lifeboat owns it, `lifeboat vip status` says what keeps each controller from having it",
 	Duplicate:      "find which one clients reach; stop keepalived on the other, see that its address goes, mend the path between them",
 	Orphan:         "delete the address there, then start its keepalived again",
 	RogueMAC:       "find the machine behind the MAC in the switches and take the address off it",
@@ -112,6 +112,14 @@ type AddressSight struct {
 	Adverts []Advert `json:"adverts,omitempty"`
 	// Outside is its own question to a service at the VIP; nil: none asked lately.
 	Outside *detector.PathWord `json:"outside,omitempty"`
+	// Own is where it stands with it, where Lifeboat moves it itself.
+	Own *OwnWord `json:"own,omitempty"`
+}
+
+// OwnWord is a controller's word on an address that Lifeboat moves.
+type OwnWord struct {
+	OwnState
+	Fit Fitness `json:"fit"`
 }
 
 // Answer is one machine that answers for a VIP.

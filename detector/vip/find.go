@@ -122,6 +122,10 @@ func (a Advert) grace() time.Duration { return a.Every*22/10 + 200*time.Millisec
 
 func (a Advert) lives(sight time.Duration) bool { return a.Priority > 0 && a.Age+sight <= a.grace() }
 
+// Lives says that whoever sent an advertisement still does, as far as one controller
+// that heard it can tell.
+func (a Advert) Lives() bool { return a.lives(0) }
+
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
 
 // find gives everything that is wrong at this instant; Tracker knows since when.

@@ -148,3 +148,40 @@ func advertised(f []byte) (addr netip.Addr, mac detector.MAC, ok bool) {
 	}
 	return addr, mac, true
 }
+
+// Announcements are frames by which a machine tells everybody that an address is at
+// its MAC: an ARP request and an ARP answer about oneself, for some equipment takes only
+// the one and some only the other (RFC 5227 3), or an unsolicited neighbour advertisement
+// that overrides (RFC 4861 7.2.6).
+func Announcements(addr netip.Addr, own detector.MAC) [][]byte {
+	if addr.Is4() {
+		var all [][]byte
+		for _, kind := range []byte{1, 2} {
+			f := ethernet(broadcast, own, etherARP, 28)
+			b, a := f[14:], addr.As4()
+			copy(b, []byte{0, 1, 8, 0, 6, 4, 0, kind})
+			copy(b[8:], own[:])
+			copy(b[14:], a[:])
+			if kind == 2 {
+				copy(b[18:], broadcast[:])
+			}
+			copy(b[24:], a[:])
+			all = append(all, f)
+		}
+		return all
+	}
+	f := ethernet(detector.MAC{0x33, 0x33, 0, 0, 0, 1}, own, etherIPv6, 40+32)
+	ip, body, source := f[14:54], f[54:], addr.As16()
+	group := [16]byte{0: 0xff, 1: 0x02, 15: 1}
+	ip[0] = 0x60
+	binary.BigEndian.PutUint16(ip[4:], uint16(len(body)))
+	ip[6], ip[7] = nextICMPv6, 255
+	copy(ip[8:], source[:])
+	copy(ip[24:], group[:])
+	body[0], body[4] = advertises, 0x20 // override
+	copy(body[8:], source[:])
+	body[24], body[25] = targetOption, 1
+	copy(body[26:], own[:])
+	binary.BigEndian.PutUint16(body[2:], checksum(source, group, body))
+	return [][]byte{f}
+}

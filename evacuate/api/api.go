@@ -125,6 +125,10 @@ const (
 	VerbRingRotate       = "ring-rotate"
 	VerbRingForce        = "ring-force"
 	VerbRingAbandon      = "ring-abandon"
+	// VerbVIPTransfer moves an address (word) to a controller (address; "": the fittest),
+	// VerbVIPAdopt takes one over from the keepalived that has it.
+	VerbVIPTransfer = "vip-transfer"
+	VerbVIPAdopt    = "vip-adopt"
 )
 
 // Errors that callers tell apart.

@@ -31,6 +31,8 @@ type VIP struct {
 	// Router is what manages it, as far as that is heard.
 	Router string `json:"router,omitempty"`
 	Moves  int    `json:"moves"`
+	// Lease is who may have it, where Lifeboat moves it itself.
+	Lease *evacuate.VIPLease `json:"lease,omitempty"`
 }
 
 func (s *server) vip(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,7 @@ type VIPMetrics struct {
 	leads  func() bool
 	status func() VIPStatus
 
-	owner, finding, moves, unreached, blind *prometheus.Desc
+	owner, finding, moves, unreached, blind, lease, able, gap *prometheus.Desc
 }
 
 // NewVIPMetrics registers the collector.
@@ -25,13 +25,16 @@ func NewVIPMetrics(reg prometheus.Registerer, leads func() bool, status func() V
 		finding:   desc("finding", "1 for each thing that is wrong with an address.", "vip", "finding"),
 		moves:     desc("moves_total", "How often the owner of an address changed.", "vip"),
 		unreached: desc("unreached_hosts", "Hosts that do not reach a service of the control plane, of those that told lately.", "service"),
+		lease:     desc("lease_info", "1 for the controller that may have an address that Lifeboat moves, or nobody.", "vip", "holder"),
+		able:      desc("able", "1 for each controller that could have an address that Lifeboat moves.", "vip", "controller"),
+		gap:       desc("last_move_gap_seconds", "For how long an address that Lifeboat moves was on no machine when it last moved in order.", "vip"),
 		blind:     desc("watch_degraded", "Things that a controller cannot watch: capabilities, sockets.", "controller"),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (m *VIPMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.owner, m.finding, m.moves, m.unreached, m.blind} {
+	for _, d := range []*prometheus.Desc{m.owner, m.finding, m.moves, m.unreached, m.blind, m.lease, m.able, m.gap} {
 		ch <- d
 	}
 }
@@ -60,6 +63,7 @@ func (m *VIPMetrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(m.finding, b(found[[2]string{v.Name, string(k)}]), v.Name, string(k))
 		}
 	}
+	m.owned(st, gauge)
 	unreached := map[string]int{}
 	for _, t := range st.Matrix.Targets {
 		if !t.Informs {
@@ -78,5 +82,27 @@ func (m *VIPMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, s := range st.Sights {
 		gauge(m.blind, float64(len(s.Cannot)), string(s.Controller))
+	}
+}
+
+// owned tells of the addresses that Lifeboat moves itself.
+func (m *VIPMetrics) owned(st VIPStatus, gauge func(*prometheus.Desc, float64, ...string)) {
+	for _, v := range st.VIPs {
+		if v.Lease == nil {
+			continue
+		}
+		holder := v.Lease.Holder
+		if holder == "" {
+			holder = "nobody"
+		}
+		gauge(m.lease, 1, v.Name, holder)
+		gauge(m.gap, v.Lease.Gap.Seconds(), v.Name)
+		for _, s := range st.Sights {
+			for _, a := range s.VIPs {
+				if a.Name == v.Name && a.Own != nil {
+					gauge(m.able, b(a.Own.Fit.Not == "" && s.Age <= vip.SightFresh), v.Name, string(s.Controller))
+				}
+			}
+		}
 	}
 }

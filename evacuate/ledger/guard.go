@@ -59,6 +59,8 @@ func (g *guard) check(what string, write func() error) error {
 type guardedLog struct {
 	raft.LogStore
 	guard *guard
+	// stores is told before entries are stored; nil: nobody asks.
+	stores func(first, last uint64)
 }
 
 // IsMonotonic passes the store's property on: Raft asks for it by type.
@@ -72,6 +74,9 @@ func (s guardedLog) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.L
 
 // StoreLogs stores entries.
 func (s guardedLog) StoreLogs(logs []*raft.Log) error {
+	if s.stores != nil && len(logs) > 0 {
+		s.stores(logs[0].Index, logs[len(logs)-1].Index)
+	}
 	return s.guard.check("store the ledger's entries", func() error { return s.LogStore.StoreLogs(logs) })
 }
 

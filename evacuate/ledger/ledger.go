@@ -93,7 +93,7 @@ func (l *Ledger) start(notify chan bool) (err error) {
 	if l.disk, blank, err = l.nameDisk(); err != nil {
 		return err
 	}
-	logs := guardedLog{l.store.Log, l.guard}
+	logs := guardedLog{l.store.Log, l.guard, l.opts.OnStore}
 	remembers, err := raft.HasExistingState(logs, l.stable, l.store.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for the ledger's state: %w", err)

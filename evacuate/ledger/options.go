@@ -89,6 +89,9 @@ type Options struct {
 	// or an entry is corrupt. It should end the process; if it returns, the
 	// replica answers nothing but that error.
 	OnFatal func(error)
+	// OnStore is called right before this replica stores entries, by their indices: they
+	// were asked for before. It must be quick.
+	OnStore func(first, last uint64)
 	Log     *slog.Logger
 	Now     func() time.Time
 }

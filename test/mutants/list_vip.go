@@ -6,7 +6,7 @@ func vip() []Mutant {
 		return Mutant{Name: name, Rule: "7", File: "detector/" + file, Old: was, New: is, Tests: append(tests, simulator)}
 	}
 	const matrix = "./detector/vip"
-	return []Mutant{
+	return append([]Mutant{
 		m("a host that does not reach the VIP is dead", "judge.go", "return PathFault, ReasonPathVIP,", "return Dead, ReasonPathVIP,", judge),
 		m("what ails the VIP is no condition", "condition.go", "if c := s.Control; c.Condition == ControlPlaneFault || c.Condition == VIPSplit {", "if c := s.Control; c.Condition == LedgerReadOnly {", judge),
 		m("half of the hosts without the VIP are single faults", "vip/matrix.go", "case 2*n >= len(votes):", "case false:", matrix),
@@ -15,5 +15,28 @@ func vip() []Mutant {
 		m("rows of long ago count", "vip/matrix.go", "Fresh: r.Row.Age <= fresh,", "Fresh: true,", matrix),
 		m("connections are ended before the neighbour is right", "vip/repair.go", "if n := w.Neighbour; n != nil && n.MAC != (detector.MAC{}) && n.MAC != w.Holder.MAC {", "if n := w.Neighbour; n != nil && false {", matrix),
 		m("connections to other ports are ended", "vip/repair.go", "why != \"\" && slices.Contains(ports, c.Remote.Port()) &&", "why != \"\" && (true || slices.Contains(ports, 0)) &&", matrix),
+	}, owning()...)
+}
+
+// owning are the rules by which an address is on one kernel at a time.
+func owning() []Mutant {
+	m := func(name, file, was, is string, tests ...string) Mutant {
+		return Mutant{Name: name, Rule: "VIP", File: file, Old: was, New: is, Tests: tests}
+	}
+	const rule, own, keep, want, record = "./detector/vip", "detector/vip/own.go", "detector/vip/own_keep.go", "detector/vip/own_want.go", "evacuate/viplease.go"
+	return []Mutant{
+		m("an address is taken before its lease has surely ended", want, "need, fit := LeaseWait+LeaseWait/100,", "need, fit := LeaseWait-900*time.Millisecond,", rule),
+		m("a holder counts from the answer", own, "t.count(x, p.Generation, of.Epoch, p.at)", "t.count(x, p.Generation, of.Epoch, t.now)", rule),
+		m("a lease is taken whatever has happened to it", record, "if a.Epoch != l.Epoch || a.Seq != l.Seq {", "if a.Epoch != l.Epoch {", core, rule),
+		m("a restored ledger gives addresses away", record, "*l = VIPLease{Epoch: l.Epoch, Seq: l.Seq, Why:", "*l = VIPLease{Epoch: l.Epoch, Seq: l.Seq, Free: true, Why:", core),
+		m("a request from before a restore is taken", record, "if q.Generation != s.Generation {", "if false {", core),
+		m("an address is given back that is still here", keep, "case g.Here && !g.Forever:\n\t\to.Drop", "case false:\n\t\to.Drop", rule),
+		m("an address is claimed though somebody answers for it", want, "case len(p.heard) > 0:", "case false:", rule),
+		m("VRRP for an address is no reason", keep, "case g.VRRP != \"\":", "case false:", rule),
+		m("two voters own addresses", keep, "case v.Voters < LeastVoters:", "case false:", rule),
+		m("clocks that contradict each other keep an address", own, "\tcase v.Jumped:\n\t\tx.lose(", "\tcase false:\n\t\tx.lose(", rule),
+		m("the kernel is never late", own, "late := 400 * time.Millisecond", "late := -600 * time.Millisecond", rule),
+		m("an address of somebody else is removed", want, "if g.Here && !g.Forever {", "if g.Here {", rule),
+		m("another that answers is no reason to ask anew", keep, "t.now.Most-x.rival.Most > rivalMost", "false", rule),
 	}
 }

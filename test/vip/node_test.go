@@ -53,6 +53,12 @@ type command struct {
 }
 
 func TestMain(m *testing.M) {
+	switch {
+	case os.Getenv(controllerEnv) != "":
+		playController(os.Getenv(controllerEnv))
+	case os.Getenv(censusEnv) != "":
+		playCensus()
+	}
 	if raw := os.Getenv(nodeEnv); raw != "" {
 		var o order
 		if err := json.Unmarshal([]byte(raw), &o); err != nil {
@@ -61,7 +67,9 @@ func TestMain(m *testing.M) {
 		playNode(o)
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(binaries())
+	os.Exit(code)
 }
 
 type player struct {

@@ -29,7 +29,7 @@ type site struct {
 // their way themselves. There is no Nova, so nobody could be fenced whatever happens.
 func TestWhole(t *testing.T) {
 	r := newRig(t, plan{computes: 3, bare: true})
-	s := &site{rig: r, bin: filepath.Join(r.dir, "bin")}
+	s := &site{rig: r}
 	s.up()
 	s.await(40*time.Second, "all hosts tell, and c1 has the address", func(st api.VIPStatus) bool {
 		fresh := 0
@@ -211,10 +211,9 @@ func (s *site) logs() string {
 // up builds the programs, and brings everything up as docs/install.md tells.
 func (s *site) up() {
 	s.t.Helper()
-	build := exec.CommandContext(s.t.Context(), "go", "build", "-o", s.bin+"/", "../../cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		s.t.Fatalf("%v: %s", err, out)
+	var err error
+	if s.bin, err = buildOnce(); err != nil {
+		s.t.Fatal(err)
 	}
 	d, lifeboat := s.dir, filepath.Join(s.bin, "lifeboat")
 	s.sh("%s ca init %s/pki --cluster test", lifeboat, d)

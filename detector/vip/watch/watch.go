@@ -1,6 +1,7 @@
 // Package watch looks at the control plane's address from one controller: its own
 // kernel's addresses, a census of who answers, VRRP as it passes by, its HAProxy and
-// its services. It changes nothing and judges nothing: detector/vip does that. What
+// its services. It judges nothing: detector/vip does that; Hands and Holder do what
+// that says. What
 // this machine does not permit it says so, and goes on with the rest.
 package watch
 
