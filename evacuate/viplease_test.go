@@ -67,7 +67,7 @@ func TestVIPLease(t *testing.T) {
 	}
 
 	// A ledger of the past knows nobody's kernel: nobody has it, and nothing is free.
-	old := Entry{Kind: KindVIPLease, At: at, Lease: &VIPLeaseStep{Act: LeaseRenew, Node: "c3", Generation: s.Generation, Of: []VIPLeaseAsk{{VIP: "internal", Epoch: 3}}}}
+	old := Entry{Kind: KindVIPLease, At: at, Lease: &VIPLeaseStep{Act: LeaseClaim, Node: "c2", Generation: s.Generation, Of: []VIPLeaseAsk{{VIP: "internal", Epoch: 3}}}}
 	if err := s.Apply(index+1, 1, Entry{Kind: KindClusterRestored, At: at}); err != nil {
 		t.Fatal(err)
 	}
