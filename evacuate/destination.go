@@ -98,6 +98,21 @@ func (c *Core) bereft(r *Recovery, n Evacuation, m nova.Migration, obs *Observat
 	return &n
 }
 
+// queued says of an attempt that its named destination died before it took it up. It is
+// not repeated: that host's nova-compute takes it up as it starts, and a second request
+// would be given the row of the first (nova/conductor/manager.py, rebuild_instance).
+func (c *Core) queued(r *Recovery, e *Evacuation, obs *Observation) string {
+	m, ok := row(e, obs)
+	if !ok || m.Status != nova.MigrationAccepted || m.Dest == "" || c.underWayFor(r, e) < claimed {
+		return ""
+	}
+	by, off := c.state.provenOff(m.Dest)
+	if !off {
+		return ""
+	}
+	return fmt.Sprintf("its request (row %d) lies in the queue of %s, which died (%s) before it took that up, and does so as its nova-compute starts: bring that host back, or see the runbook for a queued request", m.ID, m.Dest, by)
+}
+
 // astray says why an attempt that is followed will not end by itself, as far as its
 // destination tells.
 func (c *Core) astray(e *Evacuation, obs *Observation) string {
@@ -125,7 +140,7 @@ func (s *State) inbound(host nova.HostName) []string {
 			continue
 		}
 		for _, e := range r.Evacuations {
-			if e.State == EvacFollowing && e.Dest == host {
+			if e.State == EvacFollowing && e.heading() == host {
 				names = append(names, e.Name)
 			}
 		}

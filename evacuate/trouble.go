@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func (c *Core) trouble(r *Recovery, e *Evacuation, obs *Observation) string {
 		}
 	}
 	if e.State == EvacFollowing {
-		if why := c.astray(e, obs); why != "" {
+		if why := cmp.Or(c.astray(e, obs), c.queued(r, e, obs)); why != "" {
 			return why
 		}
 	}

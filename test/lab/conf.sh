@@ -25,11 +25,15 @@ tls: {ca: $C/pki/ca.crt, certificate: $C/pki/$1.crt, key: $C/pki/$1.key}
 ring: {bind: "$a:7946", key_file: $C/ring.key, profile: default}
 peer: {listen: "$a:7947"}
 api: {listen: "$a:7948", token_file: $C/api.token}
-nova: {cloud: lab, clouds_file: $C/clouds.yaml}
-policy: {mode: auto, storage: shared, quiet_period: 20s, healthy_delay: 10s, in_flight: 20, storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 0}}
+nova: {cloud: lab, clouds_file: $C/clouds.yaml$([ ! -e "$C/proxy" ] || echo ", endpoints: [\"http://$CTL:$PROXY_PORT/v2.1\"]")}
+policy: $(policy)
 hosts:
 $(for h in $(computes); do host_yaml "$h"; done)
 Y
+}
+policy() {
+  if [ -e "$C/policy" ]; then cat "$C/policy"; return; fi
+  echo '{mode: auto, storage: shared, quiet_period: 20s, healthy_delay: 10s, in_flight: 20, storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 0}}'
 }
 rack() { echo "rack$(((($(number "$1") - 1) / 3) + 1))"; } # three hosts a rack
 host_yaml() { # HOST
@@ -56,6 +60,20 @@ controllers: [$(for n in "${CONTROLLERS[@]}"; do printf '"%s:7947", ' "$(address
 boot_id_file: $LAB/machines/$1/boot_id
 uuid_file: $LAB/machines/$1/uuid
 Y
+}
+
+# ---- a proxy that fails between Lifeboat and nova-api
+PROXY_PORT=18775
+proxy() { # MODE [COUNT] | off; Lifeboat goes by it from its next start on
+  if [ "$1" = off ]; then
+    rm -f "$C/proxy"
+    stop_all proxy
+    return
+  fi
+  echo "$1 ${2:-1000000}" >"$C/proxy.new"
+  mv "$C/proxy.new" "$C/proxy"
+  [ -x "$B/proxy" ] || (cd "$HERE/../.." && go build -o "$B/proxy" ./test/lab/proxy)
+  alive proxy || spawn proxy lbctl "$B/proxy" -listen "$CTL:$PROXY_PORT" -to "http://$CTL:$NV" -mode "$C/proxy"
 }
 
 # ---- Lifeboat's daemons

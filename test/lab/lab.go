@@ -260,6 +260,26 @@ func EvacuatePosts(t testing.TB) map[string]int {
 	return posts
 }
 
+// FirstPosts tells when each server was first POSTed an evacuation.
+func FirstPosts(t testing.TB) map[string]time.Time {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Dir(), "actions.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := map[string]time.Time{}
+	for _, f := range lines(t, string(text), 4) {
+		seconds, err := strconv.ParseFloat(f[0], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := time.UnixMilli(int64(seconds * 1000)); f[2] == "evacuate" && (first[f[1]].IsZero() || at.Before(first[f[1]])) {
+			first[f[1]] = at
+		}
+	}
+	return first
+}
+
 // PowerCommand is a command that a BMC got: on, off, reset, soft or nmi.
 type PowerCommand struct {
 	Time time.Time

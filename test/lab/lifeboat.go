@@ -83,6 +83,17 @@ func Hosts() map[string]HostStatus {
 	return all
 }
 
+// Leader is the controller that leads.
+func Leader(t testing.TB) string {
+	t.Helper()
+	var status struct{ Leader string }
+	Wait(t, "a leader", 30*time.Second, func() bool {
+		out, err := CLI("status", "-o", "json")
+		return err == nil && json.Unmarshal([]byte(out), &status) == nil && status.Leader != ""
+	})
+	return status.Leader
+}
+
 // AllHealthy waits until all six hosts are healthy, fenceable and in service, and says
 // which of them is not when it gives up.
 func AllHealthy(t testing.TB) {

@@ -3,8 +3,14 @@
 
 nova.py servers                  one line a server: ID NAME STATUS HOST TASK
 nova.py services                 one line a compute: HOST STATUS STATE FORCED_DOWN REASON
-nova.py boot HOST COUNT [PREFIX] boot COUNT servers on HOST, without network; wait until ACTIVE
+nova.py boot HOST COUNT [PREFIX] [KEY=VALUE...]
+                                 boot COUNT servers on HOST, without network; wait until ACTIVE. group= and flavor=
+                                 are a server group's id and a flavor, all other keys metadata
 nova.py stop ID...               stop these servers, wait until SHUTOFF
+nova.py act ACTION ID...         pause suspend rescue shelve error lock: wait until no task is left
+nova.py group NAME POLICY        make a server group: ID
+nova.py flavor NAME DISK         make a flavor with so many GiB of disk; a host has 600000
+nova.py enable|disable HOST      its nova-compute
 nova.py migrations [HOST]        evacuations: ID SERVER SOURCE DEST STATUS
 nova.py floor HOST               the quickest recovery that this Nova allows: force down, evacuate all
                                  at once, wait until each is ACTIVE elsewhere
@@ -90,12 +96,17 @@ def do_services():
         print(s["host"], s["status"], s["state"], str(s["forced_down"]).lower(), s.get("disabled_reason") or "-")
 
 
-def do_boot(where, count, prefix=None):
+def do_boot(where, count, prefix=None, *keys):
     n, prefix = int(count), prefix or "vm-" + where
+    keys = dict(k.split("=", 1) for k in keys)
+    group, flavor = keys.pop("group", None), keys.pop("flavor", "lab-tiny")
     image = call("GET", "/v2/images?name=lab-image", service="image", version=None)["images"][0]["id"]
     before = {s["id"] for s in servers()}
-    call("POST", "/servers", {"server": {"name": prefix, "imageRef": image, "flavorRef": "lab-tiny", "networks": "none",
-                                         "host": where, "min_count": n, "max_count": n}})
+    body = {"server": {"name": prefix, "imageRef": image, "flavorRef": flavor, "networks": "none", "metadata": keys,
+                       "host": where, "min_count": n, "max_count": n}}
+    if group:
+        body["os:scheduler_hints"] = {"group": group}
+    call("POST", "/servers", body)
 
     def booted():
         new = [s for s in servers() if s["id"] not in before and s["name"].startswith(prefix)]
@@ -110,6 +121,37 @@ def do_stop(*ids):
     for i in ids:
         call("POST", "/servers/%s/action" % i, {"os-stop": None})
     wait("servers to stop", lambda: all(s["status"] == "SHUTOFF" for s in servers() if s["id"] in ids))
+
+
+ACTIONS = {"shelve": {"shelve": None}, "error": {"os-resetState": {"state": "error"}}, "rescue": {"rescue": {}}}
+
+
+def do_act(action, *ids):
+    for i in ids:
+        call("POST", "/servers/%s/action" % i, ACTIONS.get(action, {action: None}))
+    wait("servers to be at rest", lambda: not any(s["OS-EXT-STS:task_state"] for s in servers() if s["id"] in ids))
+
+
+def do_group(name, policy):
+    print(call("POST", "/os-server-groups", {"server_group": {"name": name, "policy": policy}})["server_group"]["id"])
+
+
+def do_flavor(name, disk):
+    if not any(f["id"] == name for f in call("GET", "/flavors")["flavors"]):
+        call("POST", "/flavors", {"flavor": {"id": name, "name": name, "ram": 64, "disk": int(disk), "vcpus": 1}})
+
+
+def switch(where, status):
+    service = next(s for s in services() if s["host"] == where)
+    call("PUT", "/os-services/" + service["id"], {"status": status})
+
+
+def do_enable(where):
+    switch(where, "enabled")
+
+
+def do_disable(where):
+    switch(where, "disabled")
 
 
 def do_migrations(source=""):
