@@ -199,6 +199,9 @@ func (c *Controller) checkPolicy(d *decoder) {
 	if p.PerDestination < 0 {
 		d.fault("policy.per_destination", "%d is negative: leave it out for no limit", p.PerDestination)
 	}
+	if p.Failback != 0 && (p.Failback < time.Minute || p.Failback > 7*24*time.Hour) {
+		d.fault("policy.failback", "%s: use 1m to 168h, or leave it out: then nothing is moved home", p.Failback)
+	}
 	if p.PerBackend < 0 {
 		d.fault("policy.per_backend", "%d is negative: leave it out for no limit", p.PerBackend)
 	}

@@ -156,6 +156,9 @@ type Policy struct {
 	QuietPeriod  time.Duration `yaml:"quiet_period"`
 	HealthyDelay time.Duration `yaml:"healthy_delay"`
 	PowerOn      string        `yaml:"power_on"`
+	// Failback is how long a host must be back and well before the instances that were
+	// evacuated from it are live-migrated home. 0: they are not.
+	Failback time.Duration `yaml:"failback"`
 	// IsolatedFor is how long a host that lives must have lost a network before
 	// the matrix may have it fenced.
 	IsolatedFor time.Duration `yaml:"isolated_for"`
@@ -336,22 +339,6 @@ func ParseController(name string, data []byte) (*Controller, error) {
 		c.check(d)
 	}
 	return c, d.faults.orNil()
-}
-
-// DefaultPolicy is that of a file which says nothing.
-func DefaultPolicy() Policy {
-	return Policy{
-		Mode: "observe", Storage: StorageNone,
-		HeartbeatInterval: time.Second, Missed: 3, HoldDown: 10 * time.Second,
-		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
-		LeaderGrace: 15 * time.Second,
-		Concurrency: 2, InFlight: 40, Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true}, Reserved: ReservedEnable,
-		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
-		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
-		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
-		Proofs: Proofs{Word: "alone", Watchdog: "alone"},
-		Flap:   Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
-	}
 }
 
 func defaultLog() Log { return Log{Level: "info", Format: "json"} }

@@ -153,7 +153,7 @@ func (s *State) applyHost(e Entry) error {
 }
 
 // ofRecovery lists the kinds that change a recovery there is.
-var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReserve, KindReturn, KindClose, KindCancel}
+var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReserve, KindReturn, KindFailback, KindClose, KindCancel}
 
 func (s *State) applyRecovery(term uint64, e Entry) error {
 	if e.Kind == KindOpen {
@@ -166,7 +166,7 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	if r == nil {
 		return fmt.Errorf("no recovery %q", e.Recovery)
 	}
-	if r.Status == StatusClosed && e.Kind != KindShield && e.Kind != KindReserve {
+	if r.Status == StatusClosed && e.Kind != KindShield && e.Kind != KindReserve && e.Kind != KindFailback {
 		return fmt.Errorf("recovery %s is closed", r.ID)
 	}
 	var err error
@@ -188,6 +188,8 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 		r.reserve(*e.Reserve)
 	case KindReturn:
 		err = r.returns(e)
+	case KindFailback:
+		err = s.failsBack(r, e)
 	case KindClose:
 		err = s.close(r, e)
 	case KindCancel:

@@ -45,6 +45,7 @@ type Action struct {
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
 	OffSent  time.Time
+	From     nova.HostName   // trace, failback: where Server is
 	Port     int             // probe: the port of Server that is to answer
 	Joins    []Join          // reserve: the aggregates that it joins, or leaves
 	Stopped  []nova.ServerID // to be stopped again while verifying
@@ -78,15 +79,6 @@ type flightKey struct {
 }
 
 func (a Action) key() flightKey { return flightKey{a.Recovery, a.Step, a.Server, a.Shield} }
-
-// Decision is what was last decided about a host, for explain.
-type Decision struct {
-	Point   Point            `json:"point"`
-	At      time.Time        `json:"at"`
-	Answers []Answer         `json:"answers"`
-	Verdict detector.Verdict `json:"verdict"`
-	Mode    Effective        `json:"mode"`
-}
 
 // Core decides. It is driven by Tick and Done, holds no clock, and keeps
 // nothing that cannot be lost: a new leader's Core starts empty and goes on
@@ -172,6 +164,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 		c.advance(r)
 	}
 	c.promiseAll()
+	c.tendFailbacks()
 	return c.ready
 }
 
@@ -351,6 +344,10 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 		c.resolved(r, o)
 	case StepProbe:
 		c.probed(r, o)
+	case StepTrace:
+		c.traced(r, o)
+	case StepFailback:
+		c.sentHome(r, o)
 	case StepEvacuate:
 		c.posted(r, o)
 	case StepReset:

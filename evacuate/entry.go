@@ -48,6 +48,7 @@ const (
 	KindShield          Kind = "recovery.shield"
 	KindReserve         Kind = "recovery.reserve"
 	KindReturn          Kind = "recovery.return"
+	KindFailback        Kind = "recovery.failback"
 	KindClose           Kind = "recovery.close"
 	KindCancel          Kind = "recovery.cancel"
 	KindPlan            Kind = "plan.prepare"
@@ -97,6 +98,7 @@ type Entry struct {
 	Shield      *Shield        `json:"shield,omitempty"`
 	Reserve     *Reserve       `json:"reserve,omitempty"`
 	Return      *Return        `json:"return,omitempty"`
+	Failback    *Failback      `json:"failback,omitempty"`
 	Ring        *RingStep      `json:"ring,omitempty"`
 	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
 	Confirm     *Confirmation  `json:"confirm,omitempty"`
@@ -155,6 +157,7 @@ func (e Entry) missing() string {
 		KindShield:         {"shield", e.Shield != nil},
 		KindReserve:        {"reserve", e.Reserve != nil},
 		KindReturn:         {"return", e.Return != nil},
+		KindFailback:       {"failback", e.Failback != nil},
 		KindRing:           {"ring", e.Ring != nil},
 		KindHostQuarantine: {"quarantine", e.Quarantine != nil},
 		KindConfirmDead:    {"confirmation", e.Confirm != nil},

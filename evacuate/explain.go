@@ -177,6 +177,15 @@ func (a Answer) word() string {
 
 func ago(d time.Duration) string { return round(d).String() }
 
+// Decision is what was last decided about a host, for explain.
+type Decision struct {
+	Point   Point            `json:"point"`
+	At      time.Time        `json:"at"`
+	Answers []Answer         `json:"answers"`
+	Verdict detector.Verdict `json:"verdict"`
+	Mode    Effective        `json:"mode"`
+}
+
 // Text prints a recovery's timeline.
 func (r *Recovery) Text() string {
 	var b strings.Builder

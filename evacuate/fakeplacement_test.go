@@ -3,6 +3,7 @@ package evacuate
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -82,4 +83,55 @@ func (w *fakeWorld) told() []nova.Aggregate {
 		out = append(out, nova.Aggregate{ID: i + 1, Name: name, Hosts: by[name]})
 	}
 	return out
+}
+
+// sendHome is a live migration: refused, error (its row), lost, stuck, or done in 5 s.
+func (c *cloud) sendHome(f *flight, o *Outcome) {
+	s := c.server(f.a.Server)
+	fate := next(c.homeFate, f.a.Server)
+	for _, m := range c.moves {
+		if m.Status == "running" {
+			c.breaks("two live migrations at once: %s, and %s", m.Server, s.ID)
+		}
+	}
+	switch {
+	case fate == "refused":
+		o.OK, o.Definite, o.Detail = false, true, "refused (HTTP 400)"
+		return
+	case fate == "lost":
+		o.OK, o.Detail = false, "no answer in time"
+		return
+	}
+	c.moves = append(c.moves, nova.Migration{ID: 100 + len(c.moves), Server: s.ID, Type: nova.TypeLiveMigration, Status: "running", Source: s.Host, Dest: f.a.To.Host, CreatedAt: c.now})
+	s.TaskState = nova.TaskMigrating
+	c.homing = append(c.homing, homing{row: len(c.moves) - 1, at: c.now.Add(5 * time.Second), fate: fate})
+	o.RequestID = "req-home"
+	if fate == "timeout" {
+		o.OK, o.Detail = false, "no answer in time"
+	}
+}
+
+type homing struct {
+	row  int
+	at   time.Time
+	fate string
+}
+
+// home lets live migrations end.
+func (w *fakeWorld) home(now time.Time) {
+	w.homing = slices.DeleteFunc(w.homing, func(h homing) bool {
+		if now.Before(h.at) || h.fate == "stuck" {
+			return false
+		}
+		m := &w.moves[h.row]
+		s := w.server(m.Server)
+		if h.fate == "error" {
+			m.Status, s.TaskState = nova.MigrationError, ""
+			return true
+		}
+		delete(w.host(m.Source).guests, s.ID)
+		w.host(m.Dest).guests[s.ID] = true
+		m.Status, s.Host, s.TaskState = nova.MigrationCompleted, m.Dest, ""
+		return true
+	})
 }

@@ -88,6 +88,9 @@ type fakeWorld struct {
 	moves     []nova.Migration
 	resetFate map[nova.ServerID][]string
 	reserved  []nova.HostName // in order
+	// homing are live migrations under way, homeFate what becomes of them.
+	homing   []homing
+	homeFate map[nova.ServerID][]string
 	// deaf are servers of which no port answers.
 	deaf map[nova.ServerID]bool
 	// refused are reserved hosts that Nova does not let join.
@@ -102,7 +105,7 @@ type fakeWorld struct {
 }
 
 func newFakeWorld() *fakeWorld {
-	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}, refused: map[nova.HostName]bool{}, deaf: map[nova.ServerID]bool{}}
+	return &fakeWorld{posts: map[nova.ServerID]int{}, postFate: map[nova.ServerID][]string{}, rowFate: map[nova.ServerID][]string{}, resetFate: map[nova.ServerID][]string{}, keeps: map[nova.ServerID]bool{}, refused: map[nova.HostName]bool{}, deaf: map[nova.ServerID]bool{}, homeFate: map[nova.ServerID][]string{}}
 }
 
 func (w *fakeWorld) addHost(name nova.HostName, now time.Time) *fakeHost {
@@ -180,6 +183,7 @@ func (w *fakeWorld) move(now time.Time) []string {
 		}
 		return !now.Before(l.at)
 	})
+	w.home(now)
 	for _, r := range w.rows {
 		if line := w.moveRow(r, now); line != "" {
 			lines = append(lines, line)

@@ -233,6 +233,8 @@ func crashPoint(e Entry) string {
 		return "done:" + string(e.Step)
 	case e.Kind == KindEvacuations && e.Evacuations[0].State == EvacIntent:
 		return "intent:evacuate"
+	case e.Kind == KindFailback && e.Failback.moving() != nil:
+		return string(e.Failback.moving().State) + ":failback"
 	case e.Kind == KindReturn:
 		return "done:return"
 	}
@@ -306,7 +308,7 @@ func (c *cloud) verdictNow(h nova.HostName) detector.State {
 }
 
 // reads are the actions that write nothing.
-var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true, StepProbe: true}
+var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true, StepProbe: true, StepTrace: true}
 
 // permits is the guard's last question, as cmd/app asks it: the ledger, the
 // freeze file, and the modes with the aggregates of this instant.

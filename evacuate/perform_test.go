@@ -21,7 +21,7 @@ func (c *cloud) perform(f *flight) {
 		f.answer = c.now.Add(took)
 		return
 	}
-	if a.Step != StepObserve && a.Step != StepProbe {
+	if a.Step != StepObserve && a.Step != StepProbe && a.Step != StepTrace {
 		c.say("call    %s #%d %s", a.Step, a.Attempt, target(a))
 	}
 	switch a.Step {
@@ -59,6 +59,11 @@ func (c *cloud) perform(f *flight) {
 		if s, ok := f.out.Seen.Source[a.Server]; ok && a.Step == StepResolve {
 			f.out.Servers = []nova.Server{s}
 		}
+	case StepTrace:
+		took = pulse
+		f.out.Seen = c.observe(Action{Step: StepTrace, Host: a.Host, Servers: []nova.ServerID{a.Server}, Deep: true, Ends: true})
+	case StepFailback:
+		c.sendHome(f, &f.out)
 	case StepProbe:
 		s := c.server(a.Server)
 		f.out.OK = s != nil && s.VMState == nova.VMActive && !c.deaf[a.Server]

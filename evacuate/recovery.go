@@ -72,6 +72,7 @@ type Recovery struct {
 	Evacuations []*Evacuation `json:"evacuations"`
 	Hold        *Hold         `json:"hold,omitempty"`
 	Return      *Return       `json:"return,omitempty"`
+	Failback    *Failback     `json:"failback,omitempty"`
 	Shielded    []Shield      `json:"shielded,omitempty"`
 	Reserves    []Reserve     `json:"reserves,omitempty"`
 

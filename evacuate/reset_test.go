@@ -54,6 +54,12 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 				c.server(nova.ServerID(s)).Together = []string{arg(1)}
 			}
 		}
+	case "home":
+		c.homeFate[nova.ServerID(id)] = f[2:]
+	case "lives":
+		c.server(nova.ServerID(id)).Host = nova.HostName(arg(2))
+	case "lock":
+		c.server(nova.ServerID(id)).Locked = true
 	case "deaf":
 		c.deaf[nova.ServerID(id)] = arg(2) != "no-more"
 	case "refuses":

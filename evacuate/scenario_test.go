@@ -203,6 +203,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 			c.policy.InFlight = n
 		case arg(1) == "ports":
 			c.policy.Order.Ports = arg(2) == "on"
+		case arg(1) == "failback":
+			c.policy.Failback = time.Duration(n) * time.Second
 		case arg(1) == "reserved":
 			c.policy.JoinReserves = arg(2) == "join"
 		case arg(1) == "protect":

@@ -193,6 +193,9 @@ func (s *State) Permits(a Action) error {
 	if err := s.halts(a, r); err != nil {
 		return err
 	}
+	if a.Step == StepFailback {
+		return s.permitsFailback(r, a)
+	}
 	if _, ok := r.Proved(); (a.Step == StepForceDown || a.Step == StepEvacuate || a.Step == StepReset) && (!ok || a.Boot != r.Boot) {
 		return fmt.Errorf("%w: it was voided: %s", fence.ErrNoProof, r.Void)
 	}

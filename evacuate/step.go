@@ -35,11 +35,14 @@ const (
 	// StepReserve enables a reserved host, or puts it back; its journal is the
 	// recovery's Reserves.
 	StepReserve Step = "reserve"
+	// StepFailback sends one instance home; its journal is the recovery's Failback.
+	StepFailback Step = "failback"
 
-	// StepObserve, StepResolve and StepProbe only read: they are never recorded.
+	// StepObserve, StepResolve, StepProbe and StepTrace only read: they are never recorded.
 	StepObserve Step = "observe"
 	StepResolve Step = "resolve"
 	StepProbe   Step = "probe" // does a port of an instance answer
+	StepTrace   Step = "trace" // where is an instance that may go home, or is on its way
 )
 
 // Steps lists the recorded steps in order.

@@ -182,6 +182,9 @@ type Policy struct {
 	// waited for. 0: nobody listens.
 	KdumpQuiet time.Duration `json:"kdump_quiet,omitempty"`
 	KdumpMost  time.Duration `json:"kdump_most,omitempty"`
+	// Failback is how long a host must be back and well before its instances are moved
+	// home. 0: they are not.
+	Failback time.Duration `json:"failback,omitempty"`
 	// PowerOn lets a recovered host be powered on without an operator.
 	PowerOn bool `json:"power_on"`
 	// NovaFresh is the greatest age of Nova's last answer.

@@ -15,7 +15,7 @@ func (c *Controller) newEngine() *runner.Engine {
 	log := c.log.With("component", "engine")
 	return &runner.Engine{
 		Core: evacuate.NewCore(c.policy), Ledger: ledgerPort{c}, Mind: c, Leads: c.leads, Crash: c.seams.Crash, Log: log,
-		Executor: &runner.Runner{Fencer: c.powers, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
+		Executor: &runner.Runner{Fencer: c.powers, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
 	}
 }
 

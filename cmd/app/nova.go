@@ -309,6 +309,15 @@ func (c *cloud) Evacuate(ctx context.Context, proof fence.Proof, source nova.Hos
 	return cl.Evacuate(ctx, id, to)
 }
 
+// LiveMigrate moves a running server.
+func (c *cloud) LiveMigrate(ctx context.Context, id nova.ServerID, to nova.HostName) (string, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cl.LiveMigrate(ctx, id, to)
+}
+
 // Reset resets a server's state, with a proof in hand like an evacuation.
 func (c *cloud) Reset(ctx context.Context, proof fence.Proof, source nova.HostName, boot string, id nova.ServerID) (string, error) {
 	if !proof.Covers(string(source), boot) {

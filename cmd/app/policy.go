@@ -21,7 +21,7 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}
 	out.PerDestination, out.Destinations, out.Affinity = p.PerDestination, evacuate.Destinations(p.Destinations), evacuate.Affinity(p.Affinity)
-	out.PerBackend = p.PerBackend
+	out.PerBackend, out.Failback = p.PerBackend, p.Failback
 	out.JoinReserves = p.Reserved == config.ReservedJoin
 	out.Order = evacuate.Order{Owners: p.Order.Owners, Ports: p.Order.Ports, Projects: p.Order.Projects}
 	out.Concurrency, out.InFlight, out.QuietPeriod = p.Concurrency, p.InFlight, p.QuietPeriod

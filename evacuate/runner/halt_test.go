@@ -76,6 +76,11 @@ func (w *world) Reset(context.Context, fence.Proof, nova.HostName, string, nova.
 	return "req-3", nil
 }
 
+func (w *world) LiveMigrate(context.Context, nova.ServerID, nova.HostName) (string, error) {
+	w.writes = append(w.writes, "live-migrate")
+	return "req-4", nil
+}
+
 func (w *world) Moves(context.Context, nova.HostName) ([]nova.Migration, error) { return nil, nil }
 
 func (w *world) Evacuations(context.Context, nova.HostName) ([]nova.Migration, error) {
@@ -122,6 +127,7 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		{"force-down", evacuate.StepForceDown, fresh, nil},
 		{"evacuate", evacuate.StepEvacuate, fresh, nil},
 		{"reset", evacuate.StepReset, fresh, nil},
+		{"send home", evacuate.StepFailback, fresh, func(a *evacuate.Action) { a.Shield, a.To = "cmp1", nova.Target{Host: "cmp1"} }},
 		{"enable a reserved host", evacuate.StepReserve, nova.Service{ID: "s1", Host: "cmp9", Disabled: true, DisabledReason: "reserved", State: nova.StateUp}, func(a *evacuate.Action) { a.Shield, a.Reason = "cmp9", "reserved" }},
 		{"put a reserved host back", evacuate.StepReserve, fresh, func(a *evacuate.Action) { a.Shield, a.Reason, a.Lift = "cmp9", "reserved", true }},
 		{"verify stops a server", evacuate.StepVerify, fresh, func(a *evacuate.Action) { a.Servers, a.Stopped = []nova.ServerID{"vm1"}, []nova.ServerID{"vm1"} }},
@@ -134,7 +140,7 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, halted := range []bool{false, true} {
 				w := &world{service: tt.service, server: nova.Server{ID: "vm1", Host: "cmp2", VMState: nova.VMActive}}
-				r := &Runner{Fencer: w, Services: w, Servers: w, Evacuator: w, Quorum: quorum{}, Clock: stopped{}, Log: slog.New(slog.DiscardHandler),
+				r := &Runner{Fencer: w, Services: w, Migrator: w, Servers: w, Evacuator: w, Quorum: quorum{}, Clock: stopped{}, Log: slog.New(slog.DiscardHandler),
 					Permits: func(evacuate.Action) error {
 						if halted {
 							return errors.New("frozen by ann")

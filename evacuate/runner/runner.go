@@ -29,7 +29,9 @@ type Runner struct {
 	Aggregates Aggregates
 	Servers    Servers
 	// Ports asks instances whether they are ready; nil: none is.
-	Ports     Ports
+	Ports Ports
+	// Migrator moves instances home.
+	Migrator  Migrator
 	Evacuator Evacuator
 	Quorum    Quorum
 	Clock     Clock
@@ -70,6 +72,10 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.observe(ctx, a, &o)
 	case evacuate.StepResolve:
 		err = r.resolve(ctx, a, &o)
+	case evacuate.StepTrace:
+		err = r.trace(ctx, a, &o)
+	case evacuate.StepFailback:
+		err = r.failback(ctx, a, dl, &o)
 	case evacuate.StepProbe:
 		if err = r.probe(ctx, a); err != nil {
 			o.Detail = err.Error()

@@ -83,7 +83,7 @@ func onStage(t *testing.T, f func(*stage)) {
 		s.quorum = &quorum{s: s, term: term}
 		s.state.Mode = evacuate.ModeAuto
 		s.state.Recoveries["r1"] = &evacuate.Recovery{ID: "r1", Host: "cmp1", Boot: boot, Status: evacuate.StatusOpen}
-		s.runner = &runner.Runner{Fencer: fencer{s.bmc}, Services: port{s, client}, Aggregates: client, Servers: port{s, client}, Evacuator: port{s, client},
+		s.runner = &runner.Runner{Fencer: fencer{s.bmc}, Services: port{s, client}, Aggregates: client, Migrator: client, Servers: port{s, client}, Evacuator: port{s, client},
 			Quorum: s.quorum, Clock: s.clock, Log: slog.New(slog.DiscardHandler), Permits: func(a evacuate.Action) error {
 				s.note("permits")
 				if s.permits != nil {

@@ -66,33 +66,34 @@ type Cloud struct {
 	now  func() time.Time
 	mux  *http.ServeMux
 
-	mu         sync.Mutex
-	hosts      []*host
-	control    map[string]*controlService
-	servers    []*server
-	byID       map[string]*server
-	groups     []*group
-	aggregates []nova.Aggregate
-	images     map[string]map[string]string
-	migrations []*migration
-	tokens     map[string]time.Time
-	faults     []*Fault
-	writes     []Request
-	reads      []Request // the last maxReads
-	violations []Violation
-	pending    []func() // casts that wait for a conductor
-	timers     map[*time.Timer]struct{}
-	counters   map[string]int
-	skew       time.Duration
-	policy     Policy
-	brokerDown bool
-	loseCasts  int
-	failSpawns int
-	failClaims int
-	keepClaims int
-	loginDown  bool
-	downCells  map[string]bool
-	closed     chan struct{}
+	mu             sync.Mutex
+	hosts          []*host
+	control        map[string]*controlService
+	servers        []*server
+	byID           map[string]*server
+	groups         []*group
+	aggregates     []nova.Aggregate
+	images         map[string]map[string]string
+	migrations     []*migration
+	tokens         map[string]time.Time
+	faults         []*Fault
+	writes         []Request
+	reads          []Request // the last maxReads
+	violations     []Violation
+	pending        []func() // casts that wait for a conductor
+	timers         map[*time.Timer]struct{}
+	counters       map[string]int
+	skew           time.Duration
+	policy         Policy
+	brokerDown     bool
+	loseCasts      int
+	failSpawns     int
+	failClaims     int
+	keepClaims     int
+	failMigrations int
+	loginDown      bool
+	downCells      map[string]bool
+	closed         chan struct{}
 }
 
 // Policy is what the account may not do. The zero value is an administrator.

@@ -191,6 +191,9 @@ func (c *Cloud) serverAction(q query) reply {
 	if _, ok := body["os-stop"]; ok {
 		return c.power(s, false, q.id)
 	}
+	if raw, ok := body["os-migrateLive"]; ok && q.version >= 30 {
+		return c.liveMigrate(s, raw, q.id)
+	}
 	if raw, ok := body["os-resetState"]; ok {
 		return c.resetState(s, raw, q.id)
 	}

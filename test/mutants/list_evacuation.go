@@ -17,6 +17,8 @@ func evacuation() []Mutant {
 		m("siblings of an anti-affinity group go together", "3", "evacuate/target.go", "k.inFlight = k.inFlight || flying &&", "k.inFlight = k.inFlight || false &&"),
 		m("a host is forced up while Placement keeps room on it for others", "8", "evacuate/returning.go", "if why := r.unclean(obs); why != \"\" {", "if why := r.unclean(obs); false {"),
 		m("a host is forgotten without a proof", "1", "evacuate/forget.go", "if _, ok := r.Proved(); !ok {", "if _, ok := r.Proved(); !ok && false {"),
+		m("what nova-compute would destroy is sent home", "8", "evacuate/failback.go", "if m.Server == e.Server && m.Status != nova.MigrationCompleted && !m.Status.Fruitless() {", "if false {"),
+		m("two instances are sent home at once", "3", "evacuate/failback.go", "if m := o.Failback.moving(); m != nil {\n\t\t\treturn fmt.Sprintf(\"%s is on its way to %s\"", "if m := o.Failback.moving(); m != nil && false {\n\t\t\treturn fmt.Sprintf(\"%s is on its way to %s\""),
 		m("the start gate opens amid evacuations", "8", "evacuate/startgate.go", "case !r.Terminal():", "case false:"),
 		m("the start gate opens before the host is asked back", "8", "evacuate/startgate.go", "case r.Status == StatusReturning:", "case r.Status != StatusOpen:"),
 	}
