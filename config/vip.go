@@ -15,6 +15,12 @@ type VIP struct {
 	// ARPProbe is who asks the network who has the addresses: off or witness, the
 	// controllers, from a MAC that is nobody's.
 	ARPProbe string `yaml:"arp_probe,omitempty"`
+	// Announce lets the only holder announce itself again after two have had an address:
+	// off, dry-run or on. Orphans lets a controller take an address off that its dead
+	// keepalived has left, while another advertises it: off, dry-run or on. Both are dry
+	// runs in the modes off, observe and shadow.
+	Announce string `yaml:"announce,omitempty"`
+	Orphans  string `yaml:"orphans,omitempty"`
 	// HAProxySocket is this controller's own; "": not asked.
 	HAProxySocket string `yaml:"haproxy_socket,omitempty"`
 	// Targets are what hosts need of the control plane, and ask.
@@ -84,6 +90,8 @@ func (c *Controller) fillVIP(d *decoder) {
 	}
 	fill(&c.VIP.Mode, VIPObserve)
 	fill(&c.VIP.ARPProbe, VIPWitness)
+	fill(&c.VIP.Announce, RepairOn)
+	fill(&c.VIP.Orphans, RepairOff)
 	for i := range c.VIP.Targets {
 		fill(&c.VIP.Targets[i].Touch, "tcp")
 	}
@@ -96,6 +104,8 @@ func (c *Controller) checkVIP(d *decoder) {
 	}
 	d.oneOf("vip.mode", v.Mode, []string{VIPOff, VIPObserve})
 	d.oneOf("vip.arp_probe", v.ARPProbe, []string{VIPOff, VIPWitness})
+	d.oneOf("vip.announce", v.Announce, []string{RepairOff, RepairDryRun, RepairOn})
+	d.oneOf("vip.orphans", v.Orphans, []string{RepairOff, RepairDryRun, RepairOn})
 	if v.HAProxySocket != "" {
 		d.absolute("vip.haproxy_socket", v.HAProxySocket)
 	}

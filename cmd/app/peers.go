@@ -76,7 +76,7 @@ func (c *Controller) takeReport(w http.ResponseWriter, r *http.Request) {
 	} else if known {
 		c.log.Warn("a report was too long under way and is not believed", "from", id, "took", took)
 	}
-	answer.Fit = c.vips.fitness()
+	answer.Fit, answer.Mend = c.vips.fitness(), c.vips.mends.take(id)
 	reply(w, answer)
 }
 
@@ -86,6 +86,8 @@ type reportAnswer struct {
 	Stamp *stamp `json:"stamp,omitempty"`
 	// Fit is how fit each controller is to have each address, where Lifeboat moves it.
 	Fit fitness `json:"fit,omitempty"`
+	// Mend is what this controller is to do about addresses that another moves.
+	Mend []mendOrder `json:"mend,omitempty"`
 }
 
 // report tells the leader what this controller sees, once more if the leader could
@@ -126,6 +128,7 @@ func (c *Controller) reportOnce(ctx context.Context) (again bool) {
 	}
 	c.transits.keep(id, answer.Stamp)
 	c.vips.learn(answer.Fit)
+	c.vips.mends.do(answer.Mend)
 	return !answer.Taken && answer.Stamp != nil
 }
 

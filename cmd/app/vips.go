@@ -45,6 +45,10 @@ type vips struct {
 
 	own    *owning // nil: another moves the addresses
 	stored *storedAt
+
+	mender   *vip.Mender // of the tracker's term
+	mends    *mends
+	mendedBy map[string]vip.MendWord // by controller and address, as last journalled
 }
 
 type agedSight struct {
@@ -63,6 +67,7 @@ func newVIPs(c *Controller) *vips {
 	if c.cfg.VIP.Watched() {
 		x.vips, x.targets = vipsOf(c.cfg.VIP), targetsOf(c.cfg.VIP)
 	}
+	x.mender, x.mends, x.mendedBy = vip.NewMender(), newMends(x), map[string]vip.MendWord{}
 	return x
 }
 
@@ -141,6 +146,7 @@ func (x *vips) sight() *vip.Sight {
 	}
 	s.Controller = x.c.observer.id
 	x.own.tell(&s)
+	x.mends.tell(&s)
 	return &s
 }
 
@@ -173,7 +179,7 @@ func (x *vips) look(leads bool, term uint64) (detector.Control, map[nova.HostNam
 		return assessed.Control, assessed.Paths
 	}
 	if x.term != term {
-		x.tracker, x.term = vip.NewTracker(), term
+		x.tracker, x.mender, x.term = vip.NewTracker(), vip.NewMender(), term
 	}
 	if own != nil {
 		x.sights[own.Controller] = agedSight{*own, now}
@@ -190,6 +196,8 @@ func (x *vips) look(leads bool, term uint64) (detector.Control, map[nova.HostNam
 	x.report = x.tracker.Look(view)
 	x.note(now)
 	x.count(rows)
+	x.countMends()
+	x.mends.order(x.mender.Plan(view, x.report), now)
 	x.control = vip.Settle(assessed.Control, x.report.Findings)
 	return x.control, assessed.Paths
 }

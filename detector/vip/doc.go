@@ -114,6 +114,8 @@ type AddressSight struct {
 	Outside *detector.PathWord `json:"outside,omitempty"`
 	// Own is where it stands with it, where Lifeboat moves it itself.
 	Own *OwnWord `json:"own,omitempty"`
+	// Mended is what it has done for it since it started.
+	Mended *MendWord `json:"mended,omitempty"`
 }
 
 // OwnWord is a controller's word on an address that Lifeboat moves.

@@ -37,6 +37,9 @@ func owning() []Mutant {
 		m("clocks that contradict each other keep an address", own, "\tcase v.Jumped:\n\t\tx.lose(", "\tcase false:\n\t\tx.lose(", rule),
 		m("the kernel is never late", own, "late := 400 * time.Millisecond", "late := -600 * time.Millisecond", rule),
 		m("an address of somebody else is removed", want, "if g.Here && !g.Forever {", "if g.Here {", rule),
+		m("an orphan is taken off though nobody else has the address", "detector/vip/mend.go", "if master == \"\" || view.Now", "if view.Now", rule),
+		m("an orphan is taken off on the leader's word alone", "detector/vip/mend.go", "return a.Holds && a.Listens && !own && other", "return a.Holds && a.Listens || own && other", rule, app),
+		m("addresses are mended in modes that only watch", "cmd/app/vipmend.go", "return may && c.frozen() == \"\"", "return may || c.frozen() == \"\"", app),
 		m("another that answers is no reason to ask anew", keep, "t.now.Most-x.rival.Most > rivalMost", "false", rule),
 	}
 }

@@ -47,6 +47,19 @@ func TestB2(t *testing.T) {
 	r.signal("c1.pid", syscall.SIGKILL)
 	r.named(pure.Orphan, began, orphanWithin)
 	r.named(pure.Duplicate, r.both("c1", "c2"), duplicateWithin)
+	r.mu.Lock()
+	r.mender, r.mends = pure.NewMender(), true
+	r.mu.Unlock()
+	took := r.until(6*time.Second, "c1 takes the orphan off, and c2 announces itself", func() bool { return r.owner == "c2" && len(r.mended) >= 2 })
+	r.mu.Lock()
+	t.Logf("mended after %s: %v", took.Round(10*time.Millisecond), r.mended)
+	if r.mended[0] != "orphan c1" || r.mended[1] != "announce c2" {
+		t.Errorf("%v", r.mended)
+	}
+	r.mu.Unlock()
+	if r.has("c1") || !r.has("c2") {
+		t.Error("it was taken off another, or not at all")
+	}
 }
 
 // C: the owner's link goes. Nobody has the address until the backup takes it.
@@ -74,17 +87,20 @@ func TestD(t *testing.T) {
 		t.Errorf("neighbour entries of the computes flipped %d times while the census asked", more)
 	}
 	r.mark()
+	r.mu.Lock()
+	r.mends = true
+	r.mu.Unlock()
 	r.unblock("part")
 	r.movesTo("c1", 5*time.Second)
-	r.until(8*time.Second, "the computes send to c1, or it is named that they do not", func() bool {
-		right := true
+	took := r.until(3*time.Second, "the computes send to c1, which has announced itself again", func() bool {
+		right := len(r.mended) > 0 && r.mended[0] == "announce c1"
 		for _, n := range []string{"n1", "n2"} {
 			mac, _ := r.nodes[n].mac.Load().(string)
 			right = right && mac == "02:00:00:00:00:0b"
 		}
-		_, named := r.first["internal "+string(pure.StaleNeighbour)]
-		return right || named
+		return right
 	})
+	t.Logf("all send to c1 %s after it alone has it", took.Round(10*time.Millisecond))
 	r.mu.Lock()
 	t.Logf("after the heal: %v", r.evidence)
 	r.mu.Unlock()
@@ -122,6 +138,10 @@ func TestF(t *testing.T) {
 	r.signal("c1-vrrp.pid", syscall.SIGSTOP)
 	r.named(pure.Orphan, began, orphanWithin)
 	r.named(pure.Duplicate, r.both("c1", "c2"), duplicateWithin)
+	r.mu.Lock()
+	r.mender, r.mends = pure.NewMender(), true
+	r.mu.Unlock()
+	r.until(4*time.Second, "c1 takes the orphan off", func() bool { return r.owner == "c2" })
 	r.signal("c1-vrrp.pid", syscall.SIGCONT)
 	r.movesTo("c1", 6*time.Second)
 }

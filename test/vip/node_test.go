@@ -135,6 +135,8 @@ func (p *player) obey(cancel context.CancelFunc) {
 			p.mu.Unlock()
 		case "connect":
 			p.connect()
+		case "announce", "orphan":
+			p.mendAddress(c)
 		case "holder":
 			p.mu.Lock()
 			h := &pure.Holder{MAC: c.Holder, Since: time.Now().Add(-c.For)}
@@ -147,6 +149,16 @@ func (p *player) obey(cancel context.CancelFunc) {
 	}
 	cancel()
 	os.Exit(0)
+}
+
+// mendAddress does what a controller does whom the leader orders to.
+func (p *player) mendAddress(c command) {
+	h := watch.Holder{VIPs: p.o.VIPs}
+	do := h.Announce
+	if c.Do == "orphan" {
+		do = h.TakeOff
+	}
+	p.say(line{Done: fmt.Sprintf("%s %v", c.Do, do("internal"))})
 }
 
 // serve runs two backends behind HAProxy.

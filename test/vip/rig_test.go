@@ -54,6 +54,9 @@ type rig struct {
 	holder   detector.MAC
 	since    time.Time
 	mend     bool
+	mender   *pure.Mender
+	mends    bool     // controllers mend, too
+	mended   []string // what they were ordered
 	owner    string
 	now      []pure.Finding
 	cut      map[nova.HostName]time.Time
@@ -96,7 +99,7 @@ func newRig(t *testing.T, p plan) *rig {
 			t.Fatalf("%s is missing: `make vip-packages` says which packages are needed", tool)
 		}
 	}
-	r := &rig{t: t, prefix: fmt.Sprintf("vt%d-%d", os.Getpid(), rigs.Add(1)), dir: t.TempDir(), plan: p, nodes: map[string]*node{}, tracker: pure.NewTracker(),
+	r := &rig{t: t, prefix: fmt.Sprintf("vt%d-%d", os.Getpid(), rigs.Add(1)), dir: t.TempDir(), plan: p, nodes: map[string]*node{}, tracker: pure.NewTracker(), mender: pure.NewMender(),
 		sights: map[string]stamped{}, rows: map[string]stampedRow{}, muted: map[string]bool{}, first: map[string]time.Time{}, evidence: map[string]string{},
 		cut: map[nova.HostName]time.Time{}, stop: make(chan struct{})}
 	t.Cleanup(r.close)
@@ -362,6 +365,12 @@ func (r *rig) judge() {
 		}
 		r.assess(v, now)
 		r.tell(now)
+		for _, m := range r.mender.Plan(v, rep) {
+			if r.mends && m.VIP == "internal" {
+				r.mended = append(r.mended, string(m.Kind)+" "+string(m.Node))
+				r.nodes[string(m.Node)].do(command{Do: string(m.Kind)})
+			}
+		}
 		r.mu.Unlock()
 	}
 }

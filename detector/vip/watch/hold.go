@@ -17,8 +17,8 @@ import (
 )
 
 // Holder puts addresses on this machine's kernel with an end of their own, and takes
-// them off. It decides nothing: vip.Tenant does. What has no end it never removes, for
-// that is somebody else's. It needs CAP_NET_ADMIN, and CAP_NET_RAW to ask and announce.
+// them off. It decides nothing: vip.Tenant and vip.Mender do. What has no end only
+// TakeOff removes, for that is somebody else's. It needs CAP_NET_ADMIN, and CAP_NET_RAW to ask and announce.
 // Not safe for concurrent use, but for Probe.
 type Holder struct {
 	VIPs []vip.VIP
@@ -63,7 +63,7 @@ func is(a netlink.Addr, addr netip.Addr) bool {
 // link is a VIP's interface, or why that carries nothing.
 func (h *Holder) link(v vip.VIP) (at *netlink.LinkAttrs, why string) {
 	name := h.Interfaces[v.Name]
-	l, err := netlink.LinkByName(name)
+	l, err := h.linkOf(name, v.Address)
 	if err != nil {
 		return nil, fmt.Sprintf("the interface %s: %v", name, err)
 	}
@@ -75,6 +75,23 @@ func (h *Holder) link(v vip.VIP) (at *netlink.LinkAttrs, why string) {
 		return nil, fmt.Sprintf("the interface %s is no Ethernet", name)
 	}
 	return at, ""
+}
+
+// linkOf finds an interface by its name, or by the address that is on it.
+func (h *Holder) linkOf(name string, addr netip.Addr) (netlink.Link, error) {
+	if name != "" {
+		return netlink.LinkByName(name)
+	}
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if is(a, addr) {
+			return netlink.LinkByIndex(a.LinkIndex)
+		}
+	}
+	return nil, fmt.Errorf("%s is on none", addr)
 }
 
 // Place gives each address the longest life that surely ends in time. An error says
@@ -172,6 +189,15 @@ func set(addr netip.Addr, link int, all []netlink.Addr, seconds int) error {
 
 // Drop takes an address off every interface where it has an end.
 func (h *Holder) Drop(name string) error {
+	return h.remove(name, func(a netlink.Addr) bool { return a.ValidLft != 0 && a.ValidLft != forever })
+}
+
+// TakeOff takes an address off every interface, whoever put it there.
+func (h *Holder) TakeOff(name string) error {
+	return h.remove(name, func(netlink.Addr) bool { return true })
+}
+
+func (h *Holder) remove(name string, which func(netlink.Addr) bool) error {
 	v, ok := h.of(name)
 	if !ok {
 		return fmt.Errorf("no VIP %q", name)
@@ -182,7 +208,7 @@ func (h *Holder) Drop(name string) error {
 	}
 	var errs []error
 	for _, a := range all {
-		if !is(a, v.Address) || a.ValidLft == 0 || a.ValidLft == forever {
+		if !is(a, v.Address) || !which(a) {
 			continue
 		}
 		if err := netlink.AddrDel(nil, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
