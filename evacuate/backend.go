@@ -7,7 +7,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// keyBackend, in the extra specs of a flavor or the metadata of a host aggregate, names
+// keyBackend, in a flavor's extra specs or the metadata of a host aggregate, names
 // the storage that instances have their disks on. Nova's API names none; Cinder would, at
 // one call for each volume and with an account there.
 const keyBackend = "lifeboat:backend"

@@ -47,6 +47,11 @@ func (f *Failback) moving() *FailbackMove {
 	return nil
 }
 
+// Stopped says that it ended at an error.
+func (f *Failback) Stopped() bool {
+	return f != nil && slices.ContainsFunc(f.Moves, func(m FailbackMove) bool { return m.State == EvacFailed })
+}
+
 // of is a server's move, nil if it was not looked at yet.
 func (f *Failback) of(id nova.ServerID) *FailbackMove {
 	if f == nil {

@@ -94,11 +94,11 @@ func (c *cloud) sendHome(f *flight, o *Outcome) {
 			c.breaks("two live migrations at once: %s, and %s", m.Server, s.ID)
 		}
 	}
-	switch {
-	case fate == "refused":
+	switch fate {
+	case "refused":
 		o.OK, o.Definite, o.Detail = false, true, "refused (HTTP 400)"
 		return
-	case fate == "lost":
+	case "lost":
 		o.OK, o.Detail = false, "no answer in time"
 		return
 	}

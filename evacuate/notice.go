@@ -169,6 +169,9 @@ func recoveryNotices(r *Recovery, add func(Notice)) {
 	if r.Status == StatusClosed {
 		step("closed", r.Closed, fmt.Sprintf("recovery %s of %s is closed: %s", r.ID, r.Host, r.Outcome))
 	}
+	if f := r.Failback; f != nil && !f.Ended.IsZero() {
+		step("failback", f.Ended, fmt.Sprintf("failback to %s is over: %s", r.Host, f.Reason))
+	}
 	if h := r.Hold; h != nil {
 		n.Kind = NoticeHeld
 		step(fmt.Sprintf("held-%d", h.Since.Unix()), h.Since, fmt.Sprintf("recovery %s of %s is held at %s%s: %s", r.ID, r.Host, h.Gate, h.Step, h.Reason))

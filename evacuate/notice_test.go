@@ -29,3 +29,30 @@ func TestReportOfInstances(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The end of a failback is told, once, and whether it was an error.
+func TestNoticeOfFailback(t *testing.T) {
+	s := NewState()
+	r := &Recovery{ID: "r1", Host: "cmp1", Status: StatusClosed, Outcome: OutcomeReturned, Opened: t0, Closed: t0,
+		Failback: &Failback{Moves: []FailbackMove{{Server: "a", State: EvacDone}}}}
+	s.Recoveries["r1"] = r
+	told := func() (n int, text string) {
+		for _, x := range Notices(s) {
+			if x.Event == "failback" {
+				n, text = n+1, x.Text
+			}
+		}
+		return n, text
+	}
+	if n, _ := told(); n != 0 || r.Failback.Stopped() {
+		t.Error("told of before its end")
+	}
+	r.Failback.Ended, r.Failback.Reason = t0, "1 of 1 are home"
+	if n, text := told(); n != 1 || text != "failback to cmp1 is over: 1 of 1 are home" || r.Failback.Stopped() {
+		t.Errorf("%d, %q", n, text)
+	}
+	r.Failback.Moves[0].State = EvacFailed
+	if !r.Failback.Stopped() {
+		t.Error("an error is no stop")
+	}
+}

@@ -82,7 +82,7 @@ func (c *Core) probed(r *Recovery, o Outcome) {
 // maxRemarks is how many a plan shows.
 const maxRemarks = 20
 
-// Remarks lists what servers' owners, or their flavors, have said to no effect: words
+// Remarks lists what servers' owners, or their flavor's, have said to no effect: words
 // that are not understood, or not heard by policy.
 func Remarks(servers []nova.Server, p Policy) []string {
 	var out []string

@@ -111,7 +111,7 @@ func (c *Core) joins(host nova.HostName, r *Recovery) (joins []Join, ok bool) {
 	}
 	// Nova moves no host from one zone to another, and none with instances.
 	moves := zone != svc.Zone
-	return joins, zone == dead.Zone && !(moves && (zoned || len(c.world.Servers[host]) > 0))
+	return joins, zone == dead.Zone && (!moves || !zoned && len(c.world.Servers[host]) == 0)
 }
 
 func nameJoins(joins []Join) string {

@@ -83,7 +83,7 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 	return errors.Join(errs...)
 }
 
-// remark warns of what owners of servers, or flavors, say to no effect.
+// remark warns of what servers' metadata, and their sizes', says to no effect.
 func remark(ctx context.Context, cl *rest.Client, cfg *config.Controller, known map[nova.HostName]bool, out io.Writer) error {
 	policy := policyOf(cfg.Policy, cfg.Kdump)
 	for _, h := range cfg.Hosts {

@@ -106,6 +106,9 @@ func (c *Controller) Explain(host nova.HostName) (evacuate.Explanation, bool) {
 	return x, true
 }
 
+// failbackTold is how long an operator is told of a failback that was stopped.
+const failbackTold = 24 * time.Hour
+
 // Alerts lists what an operator should see to.
 func (c *Controller) Alerts() []api.Alert {
 	s := c.State()
@@ -139,6 +142,11 @@ func (c *Controller) Alerts() []api.Alert {
 	for _, r := range s.Sorted() {
 		if r.Status != evacuate.StatusClosed && r.Hold != nil {
 			out = append(out, api.Alert{Name: api.AlertHeld, Host: r.Host, Text: fmt.Sprintf("recovery %s is held: %s", r.ID, r.Hold.Reason)})
+		}
+	}
+	for _, r := range s.Sorted() {
+		if r.Failback.Stopped() && c.clock.Now().Sub(r.Failback.Ended) < failbackTold {
+			out = append(out, api.Alert{Name: api.AlertFailback, Host: r.Host, Text: fmt.Sprintf("failback to it %s", r.Failback.Reason)})
 		}
 	}
 	out = append(out, askedAlerts(s, c.clock.Now())...)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,7 +23,7 @@ type ports struct{ c *Controller }
 // sent over it.
 func (p ports) Connect(ctx context.Context, addresses []netip.Addr, port int) error {
 	if len(addresses) == 0 {
-		return fmt.Errorf("Nova knows no address of it")
+		return errors.New("it has no address, by Nova")
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()

@@ -277,6 +277,7 @@ const (
 	AlertAgentMissing = "agent-missing"
 	AlertAgentUnknown = "agent-unknown"
 	AlertHeld         = "recovery-held"
+	AlertFailback     = "failback-stopped"
 	AlertPlanWaiting  = "plan-waiting"
 	AlertShadowWrong  = "shadow-wrong"
 	AlertFencing      = "fencing-method" // what ails a method that may still work
