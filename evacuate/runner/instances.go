@@ -267,10 +267,9 @@ func (r *Runner) lookAt(ctx context.Context, look []nova.ServerID, since time.Ti
 		first error
 		slots = make(chan struct{}, lookups)
 	)
+	// Before any of them writes there.
+	look = slices.DeleteFunc(slices.Clone(look), func(id nova.ServerID) bool { _, read := seen.Moved[id]; return read })
 	for _, id := range look {
-		if _, read := seen.Moved[id]; read {
-			continue
-		}
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
