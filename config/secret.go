@@ -191,6 +191,10 @@ func (c *Controller) LoadSecrets() error {
 			check(key(at, "url_from"), n.URLFrom.load(by))
 		}
 	}
+	if p := &c.VIP.Checks.RabbitMQ.Password; p.Given() {
+		check("vip.checks.rabbitmq.password", p.load(by))
+	}
+	file("vip.checks.rabbitmq.ca", c.VIP.Checks.RabbitMQ.CA, present)
 	for i := range c.Hosts {
 		for j := range c.Hosts[i].BMC {
 			b, at := &c.Hosts[i].BMC[j], item(key(item("hosts", i), "bmc"), j)

@@ -153,6 +153,7 @@ func (c *Controller) secrets() (all []*Secret) {
 	for i := range c.Notify {
 		all = append(all, &c.Notify[i].Secret, &c.Notify[i].URLFrom)
 	}
+	all = append(all, &c.VIP.Checks.RabbitMQ.Password)
 	for i := range c.Hosts {
 		for j := range c.Hosts[i].BMC {
 			b := &c.Hosts[i].BMC[j]

@@ -21,6 +21,8 @@ type VIP struct {
 	// runs in the modes off, observe and shadow.
 	Announce string `yaml:"announce,omitempty"`
 	Orphans  string `yaml:"orphans,omitempty"`
+	// Checks are services behind the addresses that the leader asks how they are.
+	Checks VIPChecks `yaml:"checks,omitempty"`
 	// HAProxySocket is this controller's own; "": not asked.
 	HAProxySocket string `yaml:"haproxy_socket,omitempty"`
 	// Targets are what hosts need of the control plane, and ask.
@@ -48,6 +50,27 @@ type VIPTarget struct {
 	Touch string `yaml:"touch"`
 	// Informs: it tells paths apart, and its failure holds nothing.
 	Informs bool `yaml:"informs,omitempty"`
+}
+
+// VIPChecks are services that tell of themselves. Conductors and schedulers need no
+// configuration: Nova tells of them.
+type VIPChecks struct {
+	// Galera are addresses of clustercheck.
+	Galera []netip.AddrPort `yaml:"galera,omitempty"`
+	// RabbitMQ is its management plugin.
+	RabbitMQ RabbitMQ `yaml:"rabbitmq,omitempty"`
+	// Cinder asks Cinder, by Keystone's catalog, for its cinder-volume services.
+	Cinder bool `yaml:"cinder,omitempty"`
+}
+
+// RabbitMQ is the management plugin of a broker's nodes. Its user needs the tag
+// monitoring.
+type RabbitMQ struct {
+	Addresses []netip.AddrPort `yaml:"addresses,omitempty"`
+	Username  string           `yaml:"username,omitempty"`
+	Password  Secret           `yaml:"password,omitempty"`
+	// CA turns TLS on.
+	CA string `yaml:"ca,omitempty"`
 }
 
 // AgentVIP is what an agent does about the control plane's address.
@@ -136,6 +159,21 @@ func (c *Controller) checkVIP(d *decoder) {
 		}
 	}
 	c.checkTargets(d)
+	c.checkBehind(d)
+}
+
+func (c *Controller) checkBehind(d *decoder) {
+	k := c.VIP.Checks
+	for i, a := range k.Galera {
+		d.reachable(item("vip.checks.galera", i), a)
+	}
+	for i, a := range k.RabbitMQ.Addresses {
+		d.reachable(item("vip.checks.rabbitmq.addresses", i), a)
+	}
+	if len(k.RabbitMQ.Addresses) > 0 && (k.RabbitMQ.Username == "" || !k.RabbitMQ.Password.Given()) {
+		d.fault("vip.checks.rabbitmq", "give username and password of a user with the tag monitoring")
+	}
+	d.optionalFile("vip.checks.rabbitmq.ca", k.RabbitMQ.CA)
 }
 
 // checkOwned: who moves an address must know where to, must be able to ask who has it,

@@ -42,6 +42,7 @@ const (
 	ReasonNetworkForMost    Reason = "network-gone-for-most-hosts"
 	ReasonVIPTwin           Reason = "several-owners-of-the-vip"
 	ReasonVIPNoOwner        Reason = "nobody-has-the-vip"
+	ReasonBehindVIP         Reason = "service-behind-the-vip-is-ill"
 	ReasonVIPUnreached      Reason = "control-plane-not-reached-by-many-hosts"
 	ReasonVIPDomain         Reason = "failure-domain-does-not-reach-the-control-plane"
 	ReasonDomainSilent      Reason = "failure-domain-fell-silent"
@@ -53,7 +54,7 @@ const (
 // CloudReasons lists them, for documents.
 var CloudReasons = [...]Reason{
 	ReasonAllWell, ReasonNoQuorum, ReasonNovaSilent, ReasonFewControllers, ReasonControllersDeaf, ReasonFewHeard, ReasonNetworkForMost,
-	ReasonVIPTwin, ReasonVIPNoOwner, ReasonVIPUnreached, ReasonVIPDomain, ReasonDomainSilent, ReasonDomainOffNetwork, ReasonManyDown, ReasonManyDownPowerLost,
+	ReasonVIPTwin, ReasonVIPNoOwner, ReasonBehindVIP, ReasonVIPUnreached, ReasonVIPDomain, ReasonDomainSilent, ReasonDomainOffNetwork, ReasonManyDown, ReasonManyDownPowerLost,
 }
 
 // CloudView is what a condition is judged by.

@@ -57,6 +57,10 @@ func ownSkies() []sky {
 			v.Control = Control{Condition: ControlPlaneFault, Reason: ReasonVIPNoOwner, Detail: "nobody"}
 			set(v, 5, 9, falls)
 		}, ControlPlaneFault, ReasonVIPNoOwner},
+		{"no conductor behind the VIP", func(v *CloudView) {
+			v.Control = Control{Condition: ControlPlaneFault, Reason: ReasonBehindVIP, Detail: "none"}
+			set(v, 0, 5, falls)
+		}, ControlPlaneFault, ReasonBehindVIP},
 		{"many hosts do not reach the VIP", func(v *CloudView) {
 			v.Control = Control{Condition: ControlPlaneFault, Reason: ReasonVIPUnreached, Detail: "many"}
 		}, ControlPlaneFault, ReasonVIPUnreached},

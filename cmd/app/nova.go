@@ -25,6 +25,7 @@ type cloud struct {
 	mu      sync.Mutex
 	client  *rest.Client
 	sight   evacuate.NovaSight
+	control nova.Control // of sight
 	servers map[nova.HostName][]nova.Server
 	moved   map[nova.HostName]time.Time // updated_at as last seen
 	touched map[nova.HostName]time.Time // by our own writes
@@ -112,6 +113,7 @@ func (c *cloud) look(ctx context.Context, see func(nova.HostName, nova.ServiceSt
 		see(s.Host, s.State, c.reported(s, apiNow, now))
 	}
 	c.sight = evacuate.NovaSight{At: now, Services: byHost, Conductors: control.Up("nova-conductor"), Schedulers: control.Up("nova-scheduler")}
+	c.control = control
 	c.mu.Unlock()
 	return nil
 }

@@ -46,6 +46,9 @@ type vips struct {
 	own    *owning // nil: another moves the addresses
 	stored *storedAt
 
+	checks    []vip.Check
+	checkedAt time.Time
+
 	mender   *vip.Mender // of the tracker's term
 	mends    *mends
 	mendedBy map[string]vip.MendWord // by controller and address, as last journalled
@@ -185,6 +188,9 @@ func (x *vips) look(leads bool, term uint64) (detector.Control, map[nova.HostNam
 		x.sights[own.Controller] = agedSight{*own, now}
 	}
 	view := vip.View{Now: now, VIPs: x.vips, Hosts: rows}
+	if now.Sub(x.checkedAt) <= checksFresh {
+		view.Checks = x.checks
+	}
 	for _, v := range x.c.ledger.Voters() {
 		view.Controllers = append(view.Controllers, detector.Observer(v.ID))
 	}
@@ -305,7 +311,7 @@ func (c *Controller) VIPStatus() api.VIPStatus {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	st.Control, st.Matrix = x.control, x.matrix
-	st.Findings = append(st.Findings, x.report.Findings...)
+	st.Findings, st.Checks = append(st.Findings, x.report.Findings...), x.checks
 	for _, v := range x.vips {
 		one := api.VIP{Name: v.Name, Address: v.Address, Owner: x.report.Owners[v.Name], Router: x.report.Routers[v.Name]}
 		if s.VIP != nil {

@@ -52,6 +52,8 @@ type Finding struct {
 	// Evidence is who saw what, for a person.
 	Evidence []string  `json:"evidence"`
 	Since    time.Time `json:"since"`
+	// Holds says that it holds everything, beside the kinds that always do.
+	Holds bool `json:"holds,omitempty"`
 	// Do is what to do about it, Runbook where that is told at length.
 	Do      string `json:"do"`
 	Runbook string `json:"runbook"`
@@ -157,6 +159,8 @@ type View struct {
 	// Controllers are all that should report.
 	Controllers []detector.Observer
 	Sights      []Sight
+	// Checks are what services behind the addresses say of themselves.
+	Checks []Check
 	// Hosts are the hosts' rows, for what they say of neighbours and connections.
 	Hosts []HostRow
 }

@@ -257,6 +257,8 @@ func Settle(c detector.Control, findings []Finding) detector.Control {
 		switch {
 		case f.Kind == NoOwner && c.Condition != detector.ControlPlaneFault:
 			c = detector.Control{Condition: detector.ControlPlaneFault, Reason: detector.ReasonVIPNoOwner, Detail: "nobody has " + f.VIP + ": " + strings.Join(f.Evidence, "; ")}
+		case f.Holds && c.Condition != detector.ControlPlaneFault:
+			c = detector.Control{Condition: detector.ControlPlaneFault, Reason: detector.ReasonBehindVIP, Detail: f.Text()}
 		case (f.Kind == Duplicate || f.Kind == RogueMAC) && c.Condition != detector.ControlPlaneFault:
 			c = detector.Control{Condition: detector.VIPSplit, Reason: detector.ReasonVIPTwin, Detail: "several machines have " + f.VIP + ": " + strings.Join(f.Evidence, "; ")}
 		}

@@ -67,7 +67,6 @@ type burst struct {
 	node  detector.Observer
 	began time.Time
 	told  int
-	last  time.Time // of the trouble that it was for
 }
 
 type orphaned struct{ since, seen, told time.Time }
@@ -92,7 +91,7 @@ func (m *Mender) Plan(view View, r Report) (all []Mend) {
 			case Orphan:
 				unsure = true
 				all = append(all, m.orphan(v.Name, f, view)...)
-			case NoOwner, RogueMAC, Hollow, Flapping, HalfOpen:
+			case NoOwner, RogueMAC, Hollow, Flapping, HalfOpen, ConductorDown, SchedulerDown, GaleraNotPrimary, BrokerSplit, VolumeDown:
 			}
 		}
 		if owner, alone := holder(v.Name, r, view); alone && !unsure {

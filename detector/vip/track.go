@@ -36,6 +36,7 @@ type Move struct {
 var patience = map[Kind]time.Duration{
 	NoOwner: time.Second, OwnerMismatch: 3 * time.Second, Hollow: 500 * time.Millisecond,
 	StaleNeighbour: time.Second, HalfOpen: time.Second,
+	ConductorDown: 10 * time.Second, SchedulerDown: 10 * time.Second, GaleraNotPrimary: 10 * time.Second, BrokerSplit: 10 * time.Second, VolumeDown: 10 * time.Second,
 }
 
 // lingers is how long a finding stays after it was last seen.
@@ -92,6 +93,9 @@ func (t *Tracker) Look(view View) Report {
 			r.Routers[v.Name] = "VRRP each " + every.String()
 		}
 	}
+	for _, f := range behind(view.Checks) {
+		t.note(f, view.Now)
+	}
 	for key, h := range t.found {
 		if view.Now.Sub(h.last) > lingers {
 			delete(t.found, key)
@@ -102,7 +106,7 @@ func (t *Tracker) Look(view View) Report {
 		}
 	}
 	slices.SortFunc(r.Findings, func(a, b Finding) int {
-		return cmp.Or(strings.Compare(a.VIP, b.VIP), cmp.Compare(slices.Index(Kinds[:], a.Kind), slices.Index(Kinds[:], b.Kind)))
+		return cmp.Or(strings.Compare(a.VIP, b.VIP), cmp.Compare(slices.Index(Kinds[:], a.Kind), slices.Index(Kinds[:], b.Kind)), strings.Compare(string(a.Kind), string(b.Kind)))
 	})
 	return r
 }

@@ -19,6 +19,8 @@ type VIPStatus struct {
 	Findings []vip.Finding         `json:"findings"`
 	Past     []evacuate.VIPFinding `json:"past,omitempty"`
 	Matrix   vip.Matrix            `json:"matrix"`
+	// Checks are what services behind the addresses say of themselves.
+	Checks []vip.Check `json:"checks,omitempty"`
 	// Sights are what each controller last saw.
 	Sights []vip.Sight `json:"sights,omitempty"`
 }

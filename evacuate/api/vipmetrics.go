@@ -64,6 +64,11 @@ func (m *VIPMetrics) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	m.owned(st, gauge)
+	for _, k := range vip.BehindKinds {
+		if st.Watched {
+			gauge(m.finding, b(found[[2]string{vip.ControlPlane, string(k)}]), vip.ControlPlane, string(k))
+		}
+	}
 	unreached := map[string]int{}
 	for _, t := range st.Matrix.Targets {
 		if !t.Informs {

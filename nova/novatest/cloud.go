@@ -81,6 +81,7 @@ type Cloud struct {
 	reads          []Request // the last maxReads
 	violations     []Violation
 	pending        []func() // casts that wait for a conductor
+	volumes        []nova.ControlService
 	timers         map[*time.Timer]struct{}
 	counters       map[string]int
 	skew           time.Duration

@@ -77,6 +77,7 @@ func (c *Cloud) routes() *http.ServeMux {
 		method, path, _ := strings.Cut(route, " ")
 		mux.HandleFunc(method+" /placement"+path, c.serve(placementService, h))
 	}
+	mux.HandleFunc("GET /volume/v3/{project}/os-services", c.serve(volumeService, (*Cloud).listVolumeServices))
 	mux.HandleFunc("GET /image/v2/images/{id}", c.serve(imageService, (*Cloud).showImage))
 	return mux
 }
@@ -88,6 +89,7 @@ const (
 	computeService   serviceKind = "compute"
 	placementService serviceKind = "placement"
 	imageService     serviceKind = "image"
+	volumeService    serviceKind = "volume"
 )
 
 // serve wraps a handler in what every request goes through: the record, the

@@ -36,6 +36,7 @@ type Client struct {
 	compute   *endpoints
 	placement *endpoints
 	glance    *endpoints
+	cinder    *endpoints
 
 	mu       sync.Mutex
 	versions *versions                  // nil until negotiated

@@ -182,6 +182,13 @@ func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error
 		images = slices.Concat(images, []string{a})
 	}
 	c.glance = newEndpoints(images, imageBase)
+	var volumes []string // the type is block-storage, and was volumev3 for long
+	for _, kind := range []string{"block-storage", "volumev3"} {
+		if a := addressOf(catalog, kind, creds); a != "" {
+			volumes = append(volumes, a)
+		}
+	}
+	c.cinder = newEndpoints(volumes, volumeBase)
 	return nil
 }
 

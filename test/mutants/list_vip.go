@@ -12,6 +12,7 @@ func vip() []Mutant {
 		m("half of the hosts without the VIP are single faults", "vip/matrix.go", "case 2*n >= len(votes):", "case false:", matrix),
 		m("a rack without the VIP is many single faults", "vip/matrix.go", "if domain := only(failed); domain != \"\" && n > 1 {", "if domain := only(failed); false {", matrix),
 		m("two owners of the VIP hold nobody", "vip/matrix.go", "case (f.Kind == Duplicate || f.Kind == RogueMAC) &&", "case false &&", matrix),
+		m("nothing behind the VIP holds anything", "vip/matrix.go", "case f.Holds && c.Condition != detector.ControlPlaneFault:", "case false:", matrix),
 		m("rows of long ago count", "vip/matrix.go", "Fresh: r.Row.Age <= fresh,", "Fresh: true,", matrix),
 		m("connections are ended before the neighbour is right", "vip/repair.go", "if n := w.Neighbour; n != nil && n.MAC != (detector.MAC{}) && n.MAC != w.Holder.MAC {", "if n := w.Neighbour; n != nil && false {", matrix),
 		m("connections to other ports are ended", "vip/repair.go", "why != \"\" && slices.Contains(ports, c.Remote.Port()) &&", "why != \"\" && (true || slices.Contains(ports, 0)) &&", matrix),
