@@ -150,3 +150,8 @@ func (b *BMC) loadAgents(at string, by *commands, check func(path string, err er
 		}
 	}
 }
+
+// Outlet is how the agent of method command is called.
+func (b BMC) Outlet() Outlet {
+	return Outlet{b.Agent, b.Address, b.Plug, b.Username, b.Password, b.Parameters, b.Secrets, b.Timeout}
+}

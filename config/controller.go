@@ -29,6 +29,8 @@ type Controller struct {
 	Notify     []Notify       `yaml:"notify,omitempty"`
 	Kdump      Kdump          `yaml:"kdump,omitempty"`
 	VIP        VIP            `yaml:"vip,omitempty"`
+	// StorageFence takes a dead host's storage away, beside its power-off.
+	StorageFence StorageFence `yaml:"storage_fence,omitempty"`
 	// Defaults are merged into every host by ParseController.
 	Defaults Defaults `yaml:"defaults,omitempty"`
 	Hosts    []Host   `yaml:"hosts,omitempty"`
@@ -214,6 +216,8 @@ type Host struct {
 	Unsaid bool `yaml:"-"`
 	// Reserved is its place among the hosts that are kept for failures, the first 1.
 	Reserved int `yaml:"reserved,omitempty"`
+	// KeepsStorage: storage_fence is not called for this host.
+	KeepsStorage bool `yaml:"keeps_storage,omitempty"`
 	// Controller is the id of the controller that runs on this host too: without it
 	// a BMC of a controller's machine is refused.
 	Controller string `yaml:"controller,omitempty"`
@@ -275,11 +279,6 @@ type Outlet struct {
 	Parameters map[string]string `yaml:"parameters,omitempty"`
 	Secrets    map[string]Secret `yaml:"secrets,omitempty"`
 	Timeout    time.Duration     `yaml:"timeout,omitempty"`
-}
-
-// Outlet is how the agent of method command is called.
-func (b BMC) Outlet() Outlet {
-	return Outlet{b.Agent, b.Address, b.Plug, b.Username, b.Password, b.Parameters, b.Secrets, b.Timeout}
 }
 
 // Target names what is commanded, without a secret: what was found of another

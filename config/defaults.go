@@ -13,7 +13,7 @@ func DefaultPolicy() Policy {
 		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
-		Proofs: Proofs{Word: "alone", Watchdog: "alone"},
+		Proofs: Proofs{Word: "alone", Watchdog: "alone", Storage: "required"},
 		Flap:   Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}
 }

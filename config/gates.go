@@ -72,6 +72,9 @@ const (
 type Proofs struct {
 	Word     string `yaml:"word"`
 	Watchdog string `yaml:"watchdog"`
+	// Storage says whether instances wait until storage_fence has taken their host's
+	// storage away: required, optional.
+	Storage string `yaml:"storage"`
 }
 
 var proofs = []string{"alone", "together", "never"}
@@ -80,7 +83,10 @@ func (c *Controller) checkGates(d *decoder) {
 	p := c.Policy
 	d.oneOf("policy.proofs.word", p.Proofs.Word, proofs)
 	d.oneOf("policy.proofs.watchdog", p.Proofs.Watchdog, proofs)
-	if p.Proofs.Word == "never" && p.Proofs.Watchdog == "together" || p.Proofs.Watchdog == "never" && p.Proofs.Word == "together" {
+	d.oneOf("policy.proofs.storage", p.Proofs.Storage, []string{"required", "optional"})
+	c.checkStorageFence(d)
+	alone := p.Proofs.Word == "never" && p.Proofs.Watchdog == "together" || p.Proofs.Watchdog == "never" && p.Proofs.Word == "together"
+	if alone && c.StorageFence.Program == "" { // storage that is gone may stand beside either of them
 		d.fault("policy.proofs", "one is never a proof and the other only together with it: say never for both")
 	}
 	d.oneOf("policy.protect", p.Protect, []string{ProtectAll, ProtectOptOut, ProtectOptIn})

@@ -195,6 +195,7 @@ func (c *Controller) LoadSecrets() error {
 		check("vip.checks.rabbitmq.password", p.load(by))
 	}
 	file("vip.checks.rabbitmq.ca", c.VIP.Checks.RabbitMQ.CA, present)
+	c.loadStorageFence(by, check)
 	for i := range c.Hosts {
 		for j := range c.Hosts[i].BMC {
 			b, at := &c.Hosts[i].BMC[j], item(key(item("hosts", i), "bmc"), j)

@@ -150,6 +150,9 @@ func (inv *inventory) command(path string, s Secret) {
 
 // secrets are all that the file refers to.
 func (c *Controller) secrets() (all []*Secret) {
+	for _, s := range c.StorageFence.Secrets {
+		all = append(all, &s)
+	}
 	for i := range c.Notify {
 		all = append(all, &c.Notify[i].Secret, &c.Notify[i].URLFrom)
 	}

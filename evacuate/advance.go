@@ -46,6 +46,10 @@ func (c *Core) advanceOpen(r *Recovery) {
 		c.follow(r)
 		return
 	}
+	if !c.storageReady(r) {
+		c.follow(r)
+		return
+	}
 	switch {
 	case !r.Done(StepForceDown):
 		a := act(r, StepForceDown)
@@ -179,6 +183,7 @@ func (c *Core) advanceUnproved(r *Recovery) {
 		return
 	}
 	c.begin(r, act(r, StepFence), fmt.Sprintf("power off %s", r.Host))
+	c.fenceStorage(r)
 }
 
 // cameOn marks a host for fencing that came on with a new boot id after its
@@ -232,7 +237,11 @@ func (c *Core) cancel(r *Recovery) {
 		c.hold(r, Hold{Step: StepCancel, Reason: "the host is heard, but evacuations were sent on a proof that proved false: look for instances that run twice"})
 		return
 	}
+	_ = c.underWay(r, StepFenceStorage) // its wait begins beside the others', not after them
 	if c.underWay(r, StepFence) || c.underWay(r, StepDisable) {
+		return
+	}
+	if !c.storageBack(r) {
 		return
 	}
 	a := act(r, StepCancel)

@@ -239,6 +239,9 @@ func (r *Recovery) note(e Entry, text string) {
 	}
 }
 
+// commands lists the steps that a deposed leader's late command may undo or overtake.
+var commands = map[Step]bool{StepFence: true, StepPowerOn: true, StepFenceStorage: true, StepUnfenceStorage: true}
+
 // needsProof lists the steps that only a valid proof permits.
 var needsProof = map[Step]bool{StepForceDown: true, StepList: true, StepEvacuate: true}
 
@@ -252,13 +255,16 @@ func (r *Recovery) step(term uint64, e Entry) error {
 			return err
 		}
 	}
+	if err := r.ofStorage(e); err != nil {
+		return err
+	}
 	if !e.OffSent.IsZero() {
 		r.OffSent = e.OffSent
 	}
 	if rec.Phase == PhaseIntent && e.Step == StepCancel {
 		delete(r.Steps, StepDisable) // it is being undone
 	}
-	if rec.Phase == PhaseIntent && (e.Step == StepFence || e.Step == StepPowerOn) {
+	if rec.Phase == PhaseIntent && commands[e.Step] {
 		if r.PowerBy == nil {
 			r.PowerBy = map[string]uint64{}
 		}
@@ -296,6 +302,7 @@ func (r *Recovery) step(term uint64, e Entry) error {
 func (r *Recovery) void(e Entry) {
 	r.Void = e.Word
 	delete(r.Steps, StepFence)
+	r.staleStorage()
 	if e.Boot != "" {
 		r.Boot = e.Boot
 	}

@@ -325,7 +325,7 @@ func (c *Core) byWord(r *Recovery) bool {
 	if w == nil || c.policy.Proofs.Word == Never {
 		return false
 	}
-	if _, expired := c.expired(r); c.policy.Proofs.Word == Together && !expired {
+	if _, expired := c.expired(r); c.policy.Proofs.Word == Together && !expired && !r.StorageGone() {
 		return false // it waits, and the methods are tried on
 	}
 	life, after := vitals(r.Host, &c.world), c.spokenAt(r.Host)

@@ -280,7 +280,7 @@ func (c *Core) begin(r *Recovery, a Action, text string) {
 
 // undoing lists the steps that a deposed leader must not be overtaken in:
 // everything else may be done twice without harm.
-var undoing = map[Step]bool{StepPowerOn: true, StepUnforce: true, StepEnable: true, StepCancel: true}
+var undoing = map[Step]bool{StepPowerOn: true, StepUnforce: true, StepEnable: true, StepCancel: true, StepUnfenceStorage: true}
 
 // start sends an action off without recording a step.
 func (c *Core) start(r *Recovery, a Action) {
@@ -387,7 +387,7 @@ func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
 		}
 	}
 	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: o.Action.Step, Record: rec, Proof: o.Proof, OffSent: o.OffSent, Service: o.Service, Text: text})
-	if !o.OK && o.Action.Step != StepDisable { // nothing waits for the disabling
+	if !o.OK && o.Action.Step != StepDisable && o.Action.Step != StepFenceStorage { // nothing waits for them, or not yet
 		c.hold(r, Hold{Step: o.Action.Step, Reason: reason})
 	}
 }

@@ -79,6 +79,42 @@ func checkReturned(t *testing.T, c *cloud) {
 	}
 }
 
+// TestLeaderCrashStorage is the same where a program takes the host's storage away.
+func TestLeaderCrashStorage(t *testing.T) {
+	for _, s := range []Step{StepFenceStorage, StepUnfenceStorage, StepFence, StepForceDown, StepPowerOn} {
+		for _, point := range []string{"intent:", "call:", "done:"} {
+			for _, fate := range []string{"", "fails", "lost"} {
+				t.Run(point+string(s)+" "+fate, func(t *testing.T) {
+					c := newCloud(t, 3)
+					c.addServer("vm1", "cmp1", nova.VMActive, c.start)
+					c.addServer("vm2", "cmp1", nova.VMStopped, c.start)
+					c.hook, c.crashAt = true, point+string(s)
+					if fate != "" {
+						c.hookFate = []string{fate}
+					}
+					c.run(time.Second)
+					c.host("cmp1").off()
+					c.run(3 * time.Minute)
+					if r := c.recovery("cmp1"); r == nil || r.Status != StatusRecovered || !r.StorageGone() {
+						t.Fatalf("recovery: %s\n%s", describeRecovery("status", r), logOf(c))
+					}
+					if err := c.operator(Entry{Kind: KindReturn, Recovery: "r1", Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}}); err != nil {
+						t.Fatal(err)
+					}
+					c.run(5 * time.Minute)
+					checkReturned(t, c)
+					if c.host("cmp1").cut {
+						t.Error("its storage was not given back")
+					}
+					if c.term == 1 {
+						t.Errorf("no leader crashed")
+					}
+				})
+			}
+		}
+	}
+}
+
 // TestDeposedWhileCalling keeps the old leader alive: what it had not sent yet
 // is withheld, and what it hears afterwards changes nothing.
 func TestDeposedWhileCalling(t *testing.T) {

@@ -32,6 +32,9 @@ func (r *Recovery) Leftovers() []string {
 	if _, ok := r.Proved(); ok {
 		out = append(out, fmt.Sprintf("%s is powered off", r.Host))
 	}
+	if r.StorageFence != nil {
+		out = append(out, fmt.Sprintf("the storage of %s is taken away, or was asked to be: give it back by hand", r.Host))
+	}
 	if r.InDoubt() {
 		out = append(out, fmt.Sprintf("a power-off of %s was sent and its effect is not known: read its BMC", r.Host))
 	}

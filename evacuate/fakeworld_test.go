@@ -54,6 +54,7 @@ type fakeHost struct {
 	guests  map[nova.ServerID]bool
 	stays   bool // nova-compute does not start after power-on
 	lags    bool // Nova takes its nova-compute for up, whatever it does
+	cut     bool // its storage is taken away
 }
 
 type fakeRow struct {
@@ -102,6 +103,10 @@ type fakeWorld struct {
 	// model is how long Nova takes; nil: always the same.
 	model *novaModel
 	lied  bool // a BMC was scripted to prove another machine off
+	// hook says that a program takes storage away; hookFate is what becomes of its calls:
+	// fails, lost (done, and its answer lost).
+	hook     bool
+	hookFate []string
 }
 
 func newFakeWorld() *fakeWorld {
@@ -336,6 +341,11 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 		x.Heard[h.name] = Heard{At: h.heard, Boot: h.heardAs}
 		x.Nova.Services[h.name] = h.service
 		x.Fencing[h.name] = wired(h.name, now)
+		if w.hook {
+			f := x.Fencing[h.name]
+			f.Storage = "cut-storage"
+			x.Fencing[h.name] = f
+		}
 		if h.silent.IsZero() {
 			x.Network.Heard++
 		}

@@ -251,7 +251,7 @@ func (s *State) halts(a Action, r *Recovery) error {
 		host, in = a.Shield, Membership{}
 	}
 	m := s.EffectiveMode(host, in, nil)
-	asks := m.Mode == ModeApprove && a.Step == StepFence && r.Approval == nil && !r.Refence
+	asks := m.Mode == ModeApprove && (a.Step == StepFence || a.Step == StepFenceStorage) && r.Approval == nil && !r.Refence
 	if !m.Mode.Acts() || asks {
 		return fmt.Errorf("the mode of %s is %s", host, m)
 	}

@@ -29,8 +29,11 @@ func (c *cloud) perform(f *flight) {
 		took = c.disable(a, &f.out)
 	case StepFence:
 		took = c.fence(a, h, &f.out)
+	case StepFenceStorage, StepUnfenceStorage:
+		took = c.storage(a, h, &f.out)
 	case StepForceDown:
 		c.needProof(f)
+		c.needStorage(a)
 		h.service.ForcedDown, h.service.Disabled = true, true
 		if h.service.DisabledReason == "" {
 			h.service.DisabledReason = a.Reason
@@ -179,6 +182,39 @@ func (c *cloud) fence(a Action, h *fakeHost, o *Outcome) time.Duration {
 	return 1500 * time.Millisecond
 }
 
+// storage is the operator's program.
+func (c *cloud) storage(a Action, h *fakeHost, o *Outcome) time.Duration {
+	r := c.state.Recoveries[a.Recovery]
+	if away := a.Step == StepUnfenceStorage; away && !c.lied {
+		for _, m := range c.rows {
+			if m.Source == a.Host && !m.Status.Terminal() && m.fate != "stuck" && c.state.Recoveries[a.Recovery].Evacuation(m.Server) != nil {
+				c.breaks("the storage of %s is given back while %s is on its way", a.Host, m.Server)
+			}
+		}
+	}
+	if r.StorageFence == nil {
+		c.breaks("%s of %s without its committed intent", a.Step, a.Host)
+	}
+	fate := ""
+	if len(c.hookFate) > 0 {
+		fate, c.hookFate = c.hookFate[0], c.hookFate[1:]
+	}
+	if fate != "fails" {
+		h.cut = a.Step == StepFenceStorage
+	}
+	if fate != "" {
+		o.OK, o.Detail = false, "storage: the program "+fate
+	}
+	return 2 * time.Second
+}
+
+// needStorage: nothing of a host's starts elsewhere before its storage is gone.
+func (c *cloud) needStorage(a Action) {
+	if c.hook && c.policy.Proofs.Storage != StorageOptional && !c.host(a.Host).cut {
+		c.breaks("%s of %s, and its storage is not taken away", a.Step, target(a))
+	}
+}
+
 func (c *cloud) on(host nova.HostName) []nova.Server {
 	var out []nova.Server
 	for _, s := range c.servers {
@@ -202,6 +238,7 @@ func next(q map[nova.ServerID][]string, id nova.ServerID) string {
 func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 	c.needProof(f)
 	a := f.a
+	c.needStorage(a)
 	s, r := c.server(a.Server), c.state.Recoveries[a.Recovery]
 	e := r.Evacuation(a.Server)
 	if e.State != EvacIntent || e.Attempt != a.Attempt {

@@ -17,7 +17,7 @@ type Suffices string
 // Worths. The zero value is alone.
 const (
 	Alone    Suffices = "alone"
-	Together Suffices = "together" // only with the other one: a person's word and the watchdog's expiry
+	Together Suffices = "together" // only with another: a person's word, the watchdog's expiry, the storage taken away
 	Never    Suffices = "never"
 )
 
@@ -25,7 +25,19 @@ const (
 type Proofs struct {
 	Word     Suffices `json:"word,omitempty"`
 	Watchdog Suffices `json:"watchdog,omitempty"`
+	// Storage is whether instances wait until their host's storage is taken away, where
+	// a program does that.
+	Storage StorageDemand `json:"storage,omitempty"`
 }
+
+// StorageDemand says what a program that fails to take a host's storage away means.
+type StorageDemand string
+
+// Demands. The zero value is required.
+const (
+	StorageRequired StorageDemand = "required"
+	StorageOptional StorageDemand = "optional"
+)
 
 // expired says that the watchdog of a host has surely reset it, as far as it goes.
 func (c *Core) expired(r *Recovery) (fence.Proof, bool) {
@@ -115,12 +127,18 @@ func (c *Core) releases(r *Recovery) string {
 		if 2*e.Holders <= e.Ring {
 			text += fmt.Sprintf(", if more than half of the %d hosts hold their own lease until then: %d do", e.Ring, e.Holders)
 		}
-		if p.Watchdog == Together {
+		if p.Watchdog == Together && r.StorageGone() {
+			text += ", and counts, for its storage is taken away"
+		} else if p.Watchdog == Together {
 			text += "; that is a proof only together with the word of " + word
 		}
 		parts = append(parts, text)
-	case p.Word == Together:
-		parts = append(parts, lack(sight)+", and a person's word alone is no proof here (policy.proofs): "+by("an answer of its BMC", "a PDU as second method"))
+	case p.Word == Together && !r.StorageGone():
+		storage := ""
+		if c.world.Fencing[r.Host].Storage != "" {
+			storage = word + " once its storage is taken away"
+		}
+		parts = append(parts, lack(sight)+", and a person's word alone is no proof here (policy.proofs): "+by("an answer of its BMC", "a PDU as second method", storage))
 	default:
 		parts = append(parts, lack(sight)+": "+by("an answer of its BMC", "a PDU as second method", word))
 	}

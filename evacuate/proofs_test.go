@@ -112,8 +112,8 @@ func TestReleases(t *testing.T) {
 		}, []string{"so are 1 of its 1 neighbours in psu a, since the same seconds"}, "zone"},
 		{"no watchdog", func(q *question) { q.world.Watchdogs = nil }, []string{"it has no watchdog lease: what releases it is an answer of its BMC, a PDU as second method, or a person who has looked"}, ""},
 		{"no watchdog, no word", func(q *question) { q.world.Watchdogs, q.policy.Proofs.Word = nil, Never }, []string{"what releases it is an answer of its BMC, or a PDU as second method"}, "confirm-dead"},
-		{"both or none", func(q *question) { q.policy.Proofs = Proofs{Together, Together} }, []string{"only together with the word of a person"}, ""},
-		{"the word with a watchdog that it has not", func(q *question) { q.world.Watchdogs, q.policy.Proofs = nil, Proofs{Together, Alone} }, []string{"a person's word alone is no proof here"}, "confirm-dead"},
+		{"both or none", func(q *question) { q.policy.Proofs = Proofs{Word: Together, Watchdog: Together} }, []string{"only together with the word of a person"}, ""},
+		{"the word with a watchdog that it has not", func(q *question) { q.world.Watchdogs, q.policy.Proofs = nil, Proofs{Word: Together} }, []string{"a person's word alone is no proof here"}, "confirm-dead"},
 		{"the watchdog is no proof", func(q *question) { q.policy.Proofs.Watchdog = Never }, []string{"or a person who has looked"}, "surely reset"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

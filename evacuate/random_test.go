@@ -42,6 +42,9 @@ func playSeed(t *testing.T, n uint64, loud bool) {
 	c.policy.HealthyDelay, c.policy.LeaderGrace = 5*time.Second, 3*time.Second
 	c.policy.PowerOn, c.policy.StormCount = rng.IntN(2) == 0, 1+rng.IntN(3)
 	c.policy.StormPercent = 0
+	if c.hook = n%3 == 0; n%6 == 0 {
+		c.policy.Proofs.Storage = StorageOptional
+	}
 	c.core = NewCore(c.policy)
 	c.aggregates = map[nova.HostName][]string{c.hosts[0].name: {"gpu"}}
 	for i := range 2 + rng.IntN(4) {
@@ -94,6 +97,11 @@ func (c *cloud) fault(rng *rand.Rand) {
 		"approve-any", "approve-any", "drain", "undrain", "cancel " + string(h.name), "end " + string(h.name),
 		"maintenance " + string(h.name) + " off", "confirm " + string(h.name),
 	}[rng.IntN(33)]
+	if c.hook && strings.HasPrefix(script, "nova") { // half of Nova's troubles are the program's
+		if rng.IntN(2) == 0 {
+			script = "storage " + pick("fails", "lost", "fails fails lost")
+		}
+	}
 	f := strings.Fields(script)
 	if f[0] == "boot" && c.host(h.name).power {
 		return

@@ -64,8 +64,11 @@ type Recovery struct {
 	// Refence says that the host came on by itself after its proof: it is
 	// fenced again without asking for a verdict.
 	Refence bool `json:"refence,omitempty"`
-	// PowerBy lists the controllers that began a power step, with their term.
+	// PowerBy lists the controllers that began a step of its power or its storage, with
+	// their term.
 	PowerBy map[string]uint64 `json:"power_by,omitempty"`
+	// StorageFence is nil where the host's storage was never taken away, or was given back.
+	StorageFence *StorageFence `json:"storage_fence,omitempty"`
 	// OffSent is when off was last commanded, proof or not.
 	OffSent time.Time `json:"off_sent,omitzero"`
 

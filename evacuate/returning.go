@@ -33,6 +33,9 @@ func (c *Core) advanceRecovered(r *Recovery) {
 func (c *Core) advanceReturning(r *Recovery) {
 	heard := c.world.Heard[r.Host]
 	back := heard.Boot != "" && heard.Boot != r.Boot && heard.At.After(r.Opened)
+	if !c.storageBack(r) {
+		return // it would boot without its disks
+	}
 	switch {
 	case !back && !r.Done(StepPowerOn):
 		c.begin(r, act(r, StepPowerOn), fmt.Sprintf("power on %s", r.Host))

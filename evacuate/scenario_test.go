@@ -207,6 +207,8 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 			c.policy.Failback = time.Duration(n) * time.Second
 		case arg(1) == "reserved":
 			c.policy.JoinReserves = arg(2) == "join"
+		case arg(1) == "storage":
+			c.policy.Proofs.Storage = StorageDemand(arg(2))
 		case arg(1) == "protect":
 			c.policy.Protect = Protect(arg(2))
 		case arg(1) == "quarantine":
@@ -271,6 +273,8 @@ func (c *cloud) expect(f []string, rest string) error {
 		}
 	case "aggregates":
 		got = strings.Join(c.aggregates[host], " ")
+	case "storage":
+		got = map[bool]string{true: "gone", false: "there"}[c.host(host).cut]
 	case "power":
 		got = map[bool]string{true: "on", false: "off"}[c.host(host).power]
 	case "verdict":

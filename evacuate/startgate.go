@@ -19,6 +19,8 @@ func (s *State) StartGate(host nova.HostName, acts bool) (open bool, reason stri
 		return false, fmt.Sprintf("recovery %s: evacuations are on their way; its nova-compute would destroy what they leave behind", r.ID)
 	case !acts:
 		return true, "the mode only watches"
+	case r.Status == StatusReturning && r.StorageFence != nil:
+		return false, fmt.Sprintf("recovery %s: its storage is not given back yet", r.ID)
 	case r.Status == StatusReturning:
 		return true, fmt.Sprintf("recovery %s: the host is asked back and nothing is on its way", r.ID)
 	case r.Status == StatusRecovered:

@@ -16,9 +16,14 @@ type Step string
 // The steps, in the order of docs/recovery.md. Disable and fence run side by
 // side; everything after fence needs its proof.
 const (
-	StepOpen      Step = "open"
-	StepDisable   Step = "disable"
-	StepFence     Step = "fence"
+	StepOpen    Step = "open"
+	StepDisable Step = "disable"
+	StepFence   Step = "fence"
+	// StepFenceStorage and StepUnfenceStorage call the operator's program, where there
+	// is one: beside the power-off, and before the host returns.
+	StepFenceStorage   Step = "fence-storage"
+	StepUnfenceStorage Step = "unfence-storage"
+
 	StepForceDown Step = "force-down"
 	StepList      Step = "list"
 	StepEvacuate  Step = "evacuate"
@@ -47,8 +52,8 @@ const (
 
 // Steps lists the recorded steps in order.
 var Steps = [...]Step{
-	StepOpen, StepDisable, StepFence, StepForceDown, StepList, StepEvacuate,
-	StepVerify, StepReport, StepPowerOn, StepUnforce, StepEnable, StepCancel,
+	StepOpen, StepDisable, StepFenceStorage, StepFence, StepForceDown, StepList, StepEvacuate,
+	StepVerify, StepReport, StepUnfenceStorage, StepPowerOn, StepUnforce, StepEnable, StepCancel,
 }
 
 // order is a step's place among Steps; no step is before all of them.
@@ -61,7 +66,7 @@ func (s Step) deadline() time.Duration {
 	switch s {
 	case StepFence:
 		return 90 * time.Second // two links of the longest default budget and slack
-	case StepPowerOn:
+	case StepPowerOn, StepFenceStorage, StepUnfenceStorage:
 		return 60 * time.Second
 	case StepEvacuate, StepEnable:
 		return 30 * time.Second // a burst of POSTs on a busy API

@@ -64,6 +64,8 @@ func (c *cloud) verbOfModes(f []string, host nova.HostName, arg func(int) string
 		for _, l := range r.Left {
 			c.say("left    %s", l)
 		}
+	case "storage":
+		c.hook, c.hookFate = true, f[1:]
 	case "cancel":
 		_ = c.operator(Entry{Kind: KindCancel, Recovery: c.recovery(host).ID, Text: "a mistake"})
 	default:

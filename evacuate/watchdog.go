@@ -185,7 +185,7 @@ func (c *Core) byWatchdog(r *Recovery) bool {
 	switch {
 	case !expired || worth == Never || c.underWay(r, StepFence):
 		return false
-	case worth == Together && c.state.word(r.Host, r.Boot, c.world.Now) == nil:
+	case worth == Together && c.state.word(r.Host, r.Boot, c.world.Now) == nil && !r.StorageGone():
 		return false
 	case !c.pass(AtPowerOff, r):
 		return false

@@ -133,6 +133,8 @@ type Fencing struct {
 	Links []FenceLink
 	// Controller is the id of the one that runs on this host, as declared.
 	Controller string
+	// Storage names the program that takes the host's storage away; "" is none.
+	Storage string
 }
 
 // Policy is what the operator decides.

@@ -30,6 +30,11 @@ func CheckAgents(cfg *config.Controller) error {
 			}
 		}
 	}
+	if cfg.StorageFence.Program != "" {
+		if _, err := newStorage(cfg.StorageFence); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 

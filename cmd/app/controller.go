@@ -111,10 +111,9 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 			return nil, err
 		}
 	}
-	if c.powers, err = newPowers(cfg.Hosts, c.clock, seams.Method); err != nil {
+	if err = c.fencers(); err != nil {
 		return nil, err
 	}
-	c.powers.vet = c.vet
 	c.runsOn = dmi{cfg.Controller.DMIDir, cfg.Controller.UUIDFile}.read()
 	c.observer = newObserver(c.id, judgeOf(cfg.Policy), c.clock.Now)
 	c.cloud = newCloud(cfg.Nova, c.policy.Chooses(), c.clock.Now, c.log)

@@ -13,9 +13,13 @@ import (
 func (c *Controller) newEngine() *runner.Engine {
 	clk := runnerClock{c.clock}
 	log := c.log.With("component", "engine")
+	var storage runner.Storage
+	if c.powers.storage != nil {
+		storage = c.powers.storage
+	}
 	return &runner.Engine{
 		Core: evacuate.NewCore(c.policy), Ledger: ledgerPort{c}, Mind: c, Leads: c.leads, Crash: c.seams.Crash, Log: log,
-		Executor: &runner.Runner{Fencer: c.powers, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
+		Executor: &runner.Runner{Fencer: c.powers, Storage: storage, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
 	}
 }
 
@@ -38,7 +42,8 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 		}
 	})
 	after := a.Step == evacuate.StepForceDown || a.Step == evacuate.StepEvacuate || a.Step == evacuate.StepReset
-	if err != nil || !after && (a.Step != evacuate.StepFence || again) {
+	off := a.Step == evacuate.StepFence || a.Step == evacuate.StepFenceStorage
+	if err != nil || !after && (!off || again) {
 		return err
 	}
 	// By the operator's matrix a host that is heard may be fenced, while it is

@@ -93,7 +93,9 @@ type powers struct {
 	chains map[string]fence.Chain
 	links  map[string][]evacuate.FenceLink // of each chain, in its order
 	runs   map[string]string               // the controller that runs on a host, as declared
-	locks  map[string]turn
+	// storage takes hosts' storage away; nil: nothing does.
+	storage *storages
+	locks   map[string]turn
 	// vet judges whose machine each link switches; nil: nobody asks.
 	vet func(host string) ([]evacuate.LinkStanding, *fence.Register)
 
@@ -130,6 +132,16 @@ func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.
 		p.checks[h.Name] = make([]evacuate.FenceCheck, len(c.Links))
 	}
 	return p, nil
+}
+
+// fencers makes what fences hosts, and takes their storage away.
+func (c *Controller) fencers() (err error) {
+	if c.powers, err = newPowers(c.cfg.Hosts, c.clock, c.seams.Method); err != nil {
+		return err
+	}
+	c.powers.vet = c.vet
+	c.powers.storage, err = newStorages(c.cfg, c.seams.Storage)
+	return err
 }
 
 // Off fences a host.
@@ -296,7 +308,7 @@ func (p *powers) sights() map[nova.HostName]evacuate.Fencing {
 	defer p.mu.Unlock()
 	out := make(map[nova.HostName]evacuate.Fencing, len(p.chains))
 	for host, c := range p.chains {
-		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host], Controller: p.runs[host]}
+		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host], Controller: p.runs[host], Storage: p.storage.of(host)}
 		for i, l := range c.Links {
 			f.Methods = append(f.Methods, l.Method.Name())
 			link := p.links[host][i]

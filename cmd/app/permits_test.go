@@ -31,6 +31,9 @@ func TestNoOffWhileHeard(t *testing.T) {
 	}{
 		{"silent for long", 20 * time.Second, false, evacuate.StepFence, false},
 		{"heard a second ago", time.Second, false, evacuate.StepFence, true},
+		{"its storage stays where it is heard", time.Second, false, evacuate.StepFenceStorage, true},
+		{"its storage goes where it is silent", 20 * time.Second, false, evacuate.StepFenceStorage, false},
+		{"its storage is given back while it is heard", time.Second, false, evacuate.StepUnfenceStorage, false},
 		{"switched itself on inside its recovery", time.Second, true, evacuate.StepFence, false},
 		{"nothing is moved off a host that is heard", time.Second, false, evacuate.StepEvacuate, true},
 		{"nor is it forced down", time.Second, true, evacuate.StepForceDown, true},

@@ -16,7 +16,7 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 	out.StormDomains = map[string]evacuate.DomainLimit{}
 	out.FlapLimit, out.FlapWindow, out.Quarantine = p.Flap.Limit, p.Flap.Window, p.Flap.Quarantine
 	out.Protect, out.Restart = evacuate.Protect(p.Protect), p.Restart
-	out.Proofs = evacuate.Proofs{Word: evacuate.Suffices(p.Proofs.Word), Watchdog: evacuate.Suffices(p.Proofs.Watchdog)}
+	out.Proofs = evacuate.Proofs{Word: evacuate.Suffices(p.Proofs.Word), Watchdog: evacuate.Suffices(p.Proofs.Watchdog), Storage: evacuate.StorageDemand(p.Proofs.Storage)}
 	for kind, l := range p.Storm.Domains {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}

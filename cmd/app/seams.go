@@ -33,6 +33,8 @@ type Seams struct {
 	Nova http.RoundTripper
 	// Method makes the fencing methods of a host.
 	Method func(host string, b config.BMC, now func() time.Time) (fence.Method, error)
+	// Storage makes what takes a host's storage away.
+	Storage func(config.StorageFence) (StorageProgram, error)
 	// Ask puts one question to a target of the control plane; nil asks on the real
 	// network.
 	Ask func(ctx context.Context, t vip.Target) detector.PathWord
@@ -61,6 +63,9 @@ func (s Seams) withDefaults() Seams {
 	}
 	if s.Method == nil {
 		s.Method = newMethod()
+	}
+	if s.Storage == nil {
+		s.Storage = newStorage
 	}
 	return s
 }

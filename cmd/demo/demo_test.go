@@ -20,7 +20,7 @@ func TestDemo(t *testing.T) {
 	t.Setenv("PATH", b.kept+":"+os.Getenv("PATH"))
 	err := Run(context.Background(), Options{Out: &out, Dir: t.TempDir(), Limit: 4 * time.Minute, Level: slog.LevelDebug,
 		prepare: func(s *site) error { return b.prepare(t, s) },
-		look:    func(ctx context.Context, r *run) { b.look(t, ctx, r) }})
+		look:    func(ctx context.Context, r *run) { b.look(ctx, t, r) }})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

@@ -121,7 +121,7 @@ func (b *betrayal) prepare(t *testing.T, s *site) error {
 }
 
 // look asks every controller for all that it answers, while the site runs.
-func (b *betrayal) look(t *testing.T, ctx context.Context, r *run) {
+func (b *betrayal) look(ctx context.Context, t *testing.T, r *run) {
 	leader := r.lead()
 	if leader == nil {
 		t.Error("nobody leads")
@@ -148,18 +148,18 @@ func (b *betrayal) look(t *testing.T, ctx context.Context, r *run) {
 	for i, c := range r.ctls {
 		state, _ := c.State().Marshal()
 		b.show("the ledger's state", state)
-		for _, path := range b.paths(t, ctx, r.api(i+1)) {
-			b.show("the API's "+path, b.get(t, ctx, r.api(i+1), path))
+		for _, path := range b.paths(ctx, t, r.api(i+1)) {
+			b.show("the API's "+path, b.get(ctx, t, r.api(i+1), path))
 		}
 	}
 }
 
 // paths are all that the API's own description lists.
-func (b *betrayal) paths(t *testing.T, ctx context.Context, at string) []string {
+func (b *betrayal) paths(ctx context.Context, t *testing.T, at string) []string {
 	var doc struct {
 		Paths map[string]map[string]any
 	}
-	if err := json.Unmarshal(b.get(t, ctx, at, "/v1/openapi.json"), &doc); err != nil || len(doc.Paths) < 10 {
+	if err := json.Unmarshal(b.get(ctx, t, at, "/v1/openapi.json"), &doc); err != nil || len(doc.Paths) < 10 {
 		t.Errorf("the API's description: %v, %d paths", err, len(doc.Paths))
 	}
 	out := []string{"/", "/metrics", "/v1/hosts/cmp01/fence-test", "/v1/hosts/cmp13/explain", "/v1/recoveries/r2"}
@@ -171,7 +171,7 @@ func (b *betrayal) paths(t *testing.T, ctx context.Context, at string) []string 
 	return out
 }
 
-func (b *betrayal) get(t *testing.T, ctx context.Context, at, path string) []byte {
+func (b *betrayal) get(ctx context.Context, t *testing.T, at, path string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if path == "/v1/events" { // never ends

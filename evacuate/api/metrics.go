@@ -357,6 +357,9 @@ func step(r *evacuate.Recovery) evacuate.Step {
 		return evacuate.StepUnforce
 	}
 	for _, s := range evacuate.Steps {
+		if (s == evacuate.StepFenceStorage || s == evacuate.StepUnfenceStorage) && !begun(s) {
+			continue // nobody is asked for it where no program is configured
+		}
 		skip := s == evacuate.StepDisable || s == evacuate.StepPowerOn && (r.Status == evacuate.StatusOpen || r.Done(evacuate.StepUnforce))
 		if !skip && !r.Done(s) {
 			return s

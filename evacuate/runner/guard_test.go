@@ -28,6 +28,8 @@ var irreversible = []struct {
 		return s.action(evacuate.StepDisable, func(a *evacuate.Action) { a.Shield, a.Lift = "cmp2", true })
 	}},
 	{"fence", 1, func(s *stage) evacuate.Action { return s.action(evacuate.StepFence) }},
+	{"fence-storage", 1, func(s *stage) evacuate.Action { return s.action(evacuate.StepFenceStorage) }},
+	{"unfence-storage", 1, func(s *stage) evacuate.Action { return s.action(evacuate.StepUnfenceStorage) }},
 	{"force-down", 1, func(s *stage) evacuate.Action {
 		s.off()
 		return s.action(evacuate.StepForceDown, s.proven)

@@ -27,6 +27,17 @@ func (w *world) Off(ctx context.Context, _, _ string, guard fence.Guard) (fence.
 	return fence.Proof{}, nil, errors.New("no proof in this test")
 }
 
+// shelf is the operator's program for storage.
+type shelf struct{ w *world }
+
+func (s shelf) Fence(ctx context.Context, host string, guard fence.Guard) error {
+	return s.w.On(ctx, host, guard)
+}
+
+func (s shelf) Unfence(ctx context.Context, host string, guard fence.Guard) error {
+	return s.w.On(ctx, host, guard)
+}
+
 func (w *world) On(ctx context.Context, _ string, guard fence.Guard) error {
 	if err := guard(ctx); err != nil {
 		return err
@@ -124,6 +135,8 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		{"shield", evacuate.StepDisable, fresh, func(a *evacuate.Action) { a.Shield = "cmp2" }},
 		{"lift a shield", evacuate.StepDisable, ours, func(a *evacuate.Action) { a.Shield, a.Lift = "cmp2", true }},
 		{"fence", evacuate.StepFence, fresh, nil},
+		{"fence storage", evacuate.StepFenceStorage, fresh, nil},
+		{"give storage back", evacuate.StepUnfenceStorage, fresh, nil},
 		{"force-down", evacuate.StepForceDown, fresh, nil},
 		{"evacuate", evacuate.StepEvacuate, fresh, nil},
 		{"reset", evacuate.StepReset, fresh, nil},
@@ -140,7 +153,7 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, halted := range []bool{false, true} {
 				w := &world{service: tt.service, server: nova.Server{ID: "vm1", Host: "cmp2", VMState: nova.VMActive}}
-				r := &Runner{Fencer: w, Services: w, Migrator: w, Servers: w, Evacuator: w, Quorum: quorum{}, Clock: stopped{}, Log: slog.New(slog.DiscardHandler),
+				r := &Runner{Fencer: w, Storage: shelf{w}, Services: w, Migrator: w, Servers: w, Evacuator: w, Quorum: quorum{}, Clock: stopped{}, Log: slog.New(slog.DiscardHandler),
 					Permits: func(evacuate.Action) error {
 						if halted {
 							return errors.New("frozen by ann")

@@ -21,6 +21,14 @@ type Fencer interface {
 	On(ctx context.Context, host string, guard fence.Guard) error
 }
 
+// Storage takes a host's storage away and gives it back, by a program of the operator's.
+// Each returns nil only where that has been read back, and asks the guard as the last
+// thing before it begins.
+type Storage interface {
+	Fence(ctx context.Context, host string, guard fence.Guard) error
+	Unfence(ctx context.Context, host string, guard fence.Guard) error
+}
+
 // Services reads and changes nova-compute services.
 type Services interface {
 	Service(ctx context.Context, host nova.HostName) (nova.Service, error)

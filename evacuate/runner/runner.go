@@ -33,8 +33,10 @@ type Runner struct {
 	// Migrator moves instances home.
 	Migrator  Migrator
 	Evacuator Evacuator
-	Quorum    Quorum
-	Clock     Clock
+	// Storage is nil where no program takes storage away.
+	Storage Storage
+	Quorum  Quorum
+	Clock   Clock
 	// Permits asks the ledger as it stands now: a proof may have been voided
 	// since the action was decided.
 	Permits func(a evacuate.Action) error
@@ -58,6 +60,8 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.disable(ctx, a, dl, &o)
 	case evacuate.StepFence:
 		err = r.fence(ctx, a, dl, &o)
+	case evacuate.StepFenceStorage, evacuate.StepUnfenceStorage:
+		err = r.storage(ctx, a, dl)
 	case evacuate.StepForceDown:
 		err = r.forceDown(ctx, a, dl, &o)
 	case evacuate.StepList:

@@ -83,7 +83,7 @@ func onStage(t *testing.T, f func(*stage)) {
 		s.quorum = &quorum{s: s, term: term}
 		s.state.Mode = evacuate.ModeAuto
 		s.state.Recoveries["r1"] = &evacuate.Recovery{ID: "r1", Host: "cmp1", Boot: boot, Status: evacuate.StatusOpen}
-		s.runner = &runner.Runner{Fencer: fencer{s.bmc}, Services: port{s, client}, Aggregates: client, Migrator: client, Servers: port{s, client}, Evacuator: port{s, client},
+		s.runner = &runner.Runner{Fencer: fencer{s.bmc}, Storage: storage{s}, Services: port{s, client}, Aggregates: client, Migrator: client, Servers: port{s, client}, Evacuator: port{s, client},
 			Quorum: s.quorum, Clock: s.clock, Log: slog.New(slog.DiscardHandler), Permits: func(a evacuate.Action) error {
 				s.note("permits")
 				if s.permits != nil {
@@ -255,6 +255,26 @@ func (b *bmc) command(name string, on bool) error {
 
 func (b *bmc) Off(context.Context) error { return b.command("off", false) }
 func (b *bmc) On(context.Context) error  { return b.command("on", true) }
+
+// storage is the operator's program; what it does is noted as a write.
+type storage struct{ s *stage }
+
+func (p storage) Fence(ctx context.Context, _ string, guard fence.Guard) error {
+	return p.call(ctx, guard, "storage off")
+}
+
+func (p storage) Unfence(ctx context.Context, _ string, guard fence.Guard) error {
+	return p.call(ctx, guard, "storage on")
+}
+
+func (p storage) call(ctx context.Context, guard fence.Guard, what string) error {
+	if err := guard(ctx); err != nil {
+		return err
+	}
+	p.s.note("write")
+	p.s.bmc.set(func(b *bmc) { b.cmds = append(b.cmds, what) })
+	return nil
+}
 
 type fencer struct{ b *bmc }
 

@@ -4,6 +4,9 @@
 // `action` among them; a description of itself as XML for the action metadata; for
 // status the exit codes 0 for on and 2 for off.
 //
+// It also calls the operator's program that takes a host's storage away (Storage), which
+// is no method and gives no readings.
+//
 // It never asks for reboot, never gives a secret as an argument or in the
 // environment, and starts no shell. It believes an exit code only where the agent
 // says the same in words: a shell and Python exit with 2 for mistakes of their own.

@@ -188,9 +188,11 @@ func (m *Method) fault(res result) *fault {
 	return f
 }
 
-// scrub takes the secrets out, should an agent print them.
-func (m *Method) scrub(s string) string {
-	for _, secret := range m.opts.Secrets {
+// scrub takes the secrets out, should a program print them.
+func (m *Method) scrub(s string) string { return scrub(s, m.opts.Secrets) }
+
+func scrub(s string, secrets map[string]string) string {
+	for _, secret := range secrets {
 		if len(secret) > 3 { // a shorter one would only reveal itself by the holes
 			s = strings.ReplaceAll(s, secret, "redacted")
 		}

@@ -22,6 +22,7 @@ const (
 	chain     = "./fence"
 	app       = "./cmd/app"
 	simulator = "./test/sim"
+	program   = "./fence/command"
 )
 
 // open is what a gate that is switched off asks.
@@ -36,6 +37,7 @@ func List() []Mutant {
 	all := append(gates(), verdicts()...)
 	all = append(all, recovery()...)
 	all = append(all, lease()...)
+	all = append(all, storage()...)
 	all = append(all, vip()...)
 	all = append(all, evacuation()...)
 	return append(all, acts()...)

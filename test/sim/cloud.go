@@ -48,6 +48,8 @@ type Setup struct {
 	PDU bool `yaml:"pdu"`
 	// Watchdog gives each host a watchdog that its agent feeds.
 	Watchdog bool `yaml:"watchdog"`
+	// StorageFence has a program take the storage of dead hosts away.
+	StorageFence bool `yaml:"storage_fence"`
 	// VIP gives the control plane an address, which ctl1 has.
 	VIP bool `yaml:"vip"`
 }
@@ -69,6 +71,7 @@ type Cloud struct {
 	nova    *novatest.Cloud
 	novaT   *novatest.Transport
 	novaAt  *node
+	shelf   shelf
 	hosts   []*machine
 	byName  map[string]*machine
 	voters  []*voter
@@ -209,6 +212,9 @@ func (c *Cloud) addVoter(i int) error {
 		return fmt.Errorf("configure %s: %w", v.id, err)
 	}
 	cfg.Policy = c.policy
+	if c.setup.StorageFence {
+		cfg.StorageFence.Program = shelfProgram
+	}
 	for _, h := range c.hosts {
 		cfg.Hosts = append(cfg.Hosts, config.Host{Name: string(h.name), Domain: h.domain, Addresses: h.node.addrs, Storage: c.policy.Storage, BMC: h.methods()})
 	}

@@ -100,6 +100,7 @@ func (n novaPath) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Body = io.NopCloser(bytes.NewReader(b))
 		if bytes.Contains(b, []byte(`"evacuate"`)) {
 			n.v.cloud.watch.evacuate(n.v)
+			n.v.cloud.watch.stored(n.v, req.URL.Path)
 		}
 	}
 	resp, err := n.v.cloud.novaT.RoundTrip(req)

@@ -37,6 +37,8 @@ var verbs = map[string]verbDef{
 	"bmc":  {"bmc HOSTS HOW [for D]", "HOW: unreachable, wrong-password, says-off, ignores, busy, null, nameless, conflicts, lags=D, slow=D, turns-on=D, is-of HOST, well", isBMC, bmc},
 	"nova": {"nova HOW [for D]", "HOW: " + strings.Join(slices.Sorted(maps.Keys(novaWords)), ", "), isNova, novaFault},
 
+	"storage": {"storage HOW [for D]", "the program that takes storage away: fails, hangs, well (cloud.storage_fence)", isStorage, storageFault},
+
 	"server":   {"server HOST/N|HOST STATE", "an instance becomes: " + strings.Join(slices.Sorted(maps.Keys(serverWords)), ", "), isServer, server},
 	"service":  {"service HOSTS enabled|disabled|forced-down [REASON]", "an operator sets the nova-compute service", isService, service},
 	"masakari": {"masakari HOST/N|HOST", "somebody else asks Nova to evacuate instances", isGuests, masakari},

@@ -57,7 +57,7 @@ func (v *voter) start() error {
 	r := &voterRun{proc: p, ended: make(chan struct{})}
 	ctl, err := app.NewController(v.cfg, v.cloud.log(v.id), v.cloud.vipSeams(app.Seams{
 		Clock: v.node.clock, Network: p, Signer: signer{}, Stores: v.disk, Prober: prober{v.cloud, v.node, p},
-		Nova: novaPath{v, p}, Method: v.method(p),
+		Nova: novaPath{v, p}, Method: v.method(p), Storage: v.program(p),
 		Crash: func(point string) { v.cloud.reached(v, r, point) },
 		Fatal: func(err error) { v.cloud.fatal(v, r, err) },
 	}, v.id))

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/fence/command"
+)
+
+// StorageProgram takes a machine's storage away and gives it back; nil errors mean that
+// it has been read back.
+type StorageProgram interface {
+	Name() string
+	Fence(ctx context.Context, m command.Machine) error
+	Unfence(ctx context.Context, m command.Machine) error
+}
+
+// newStorage makes what calls the operator's program.
+func newStorage(s config.StorageFence) (StorageProgram, error) {
+	secrets := map[string]string{}
+	for k, v := range s.Secrets {
+		secrets[k] = v.Reveal()
+	}
+	p, err := command.NewStorage(command.StorageOptions{Program: s.Program, Parameters: s.Parameters, Secrets: secrets, Timeout: s.Timeout})
+	if err != nil {
+		return nil, fmt.Errorf("storage_fence: %w", err)
+	}
+	return p, nil
+}
+
+// storages calls the program for hosts by name, once at a time for each.
+type storages struct {
+	program  StorageProgram
+	machines map[string]command.Machine
+	turns    map[string]turn
+}
+
+// newStorages gives nil where no program is configured.
+func newStorages(cfg *config.Controller, makes func(config.StorageFence) (StorageProgram, error)) (*storages, error) {
+	if cfg.StorageFence.Program == "" {
+		return nil, nil //nolint:nilnil // none is configured, and that is no fault
+	}
+	program, err := makes(cfg.StorageFence)
+	if err != nil {
+		return nil, err
+	}
+	s := &storages{program: program, machines: map[string]command.Machine{}, turns: map[string]turn{}}
+	for _, h := range cfg.Hosts {
+		if !h.KeepsStorage {
+			s.machines[h.Name], s.turns[h.Name] = command.Machine{Host: h.Name, Addresses: h.Addresses}, make(turn, 1)
+		}
+	}
+	return s, nil
+}
+
+// of names the program where it is called for a host.
+func (s *storages) of(host string) string {
+	if s == nil || s.turns[host] == nil {
+		return ""
+	}
+	return s.program.Name()
+}
+
+// Fence has a host's storage taken away.
+func (s *storages) Fence(ctx context.Context, host string, guard fence.Guard) error {
+	return s.call(ctx, host, guard, s.program.Fence)
+}
+
+// Unfence has it given back.
+func (s *storages) Unfence(ctx context.Context, host string, guard fence.Guard) error {
+	return s.call(ctx, host, guard, s.program.Unfence)
+}
+
+func (s *storages) call(ctx context.Context, host string, guard fence.Guard, f func(context.Context, command.Machine) error) error {
+	t, ok := s.turns[host]
+	if !ok {
+		return errors.New("this controller's file says that the host keeps its storage, or does not know it")
+	}
+	if err := t.take(ctx); err != nil {
+		return fmt.Errorf("the program is being called for it: %w", err)
+	}
+	defer t.give()
+	if err := guard(ctx); err != nil {
+		return err
+	}
+	return f(ctx, s.machines[host])
+}

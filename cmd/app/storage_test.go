@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/fence/command"
+)
+
+// shelf is the operator's program; it notes what it is called for.
+type shelf struct {
+	calls []string
+	takes time.Duration
+}
+
+func (s *shelf) Name() string { return "cut" }
+
+func (s *shelf) Fence(_ context.Context, m command.Machine) error {
+	time.Sleep(s.takes)
+	s.calls = append(s.calls, "fence "+m.Host+" "+m.Addresses["storage"].String())
+	return nil
+}
+
+func (s *shelf) Unfence(_ context.Context, m command.Machine) error {
+	s.calls = append(s.calls, "unfence "+m.Host)
+	return nil
+}
+
+// TestStorages: the program is called for the hosts of the file but those that keep theirs, one
+// call at a time for each, and the guard is asked when a call's turn has come, not before.
+func TestStorages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		program := &shelf{takes: 5 * time.Second}
+		cfg := &config.Controller{StorageFence: config.StorageFence{Program: "/cut"}, Hosts: []config.Host{
+			{Name: "cmp1", Addresses: map[string]netip.Addr{"storage": netip.MustParseAddr("10.2.0.1")}}, {Name: "cmp2", KeepsStorage: true}}}
+		s, err := newStorages(cfg, func(config.StorageFence) (StorageProgram, error) { return program, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.of("cmp1") != "cut" || s.of("cmp2") != "" || s.of("cmp9") != "" {
+			t.Errorf("%q, %q, %q", s.of("cmp1"), s.of("cmp2"), s.of("cmp9"))
+		}
+		allow := func(context.Context) error { return nil }
+		began := time.Now()
+		go func() { _ = s.Fence(t.Context(), "cmp1", allow) }()
+		synctest.Wait()
+		var asked time.Duration
+		err = s.Unfence(t.Context(), "cmp1", func(context.Context) error { asked = time.Since(began); return errors.New("deposed") })
+		if err == nil || asked != 5*time.Second || !slices.Equal(program.calls, []string{"fence cmp1 10.2.0.1"}) {
+			t.Errorf("%v, asked after %s, called %q", err, asked, program.calls)
+		}
+		if err := s.Unfence(t.Context(), "cmp1", allow); err != nil || len(program.calls) != 2 {
+			t.Errorf("%v, called %q", err, program.calls)
+		}
+		for _, host := range []string{"cmp2", "cmp9"} {
+			if err := s.Fence(t.Context(), host, allow); err == nil || !strings.Contains(err.Error(), "keeps its storage") {
+				t.Errorf("%s: %v", host, err)
+			}
+		}
+		none, err := newStorages(&config.Controller{Hosts: cfg.Hosts}, nil)
+		if none != nil || err != nil || none.of("cmp1") != "" {
+			t.Errorf("%v, %v: none is configured", none, err)
+		}
+	})
+}
