@@ -16,7 +16,7 @@ SEEDS   ?= 150
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab vip vip-packages bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab bench-lab vip vip-packages bench fuzz nightly packages clean
 
 all: build test
 
@@ -60,6 +60,9 @@ contract: # the adapters against the real thing; what is not given is skipped, a
 
 lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 	$(GOTEST) -tags lab -count=1 -timeout 25m ./test/lab/... -run 'TestShort|TestLab'
+
+bench-lab: # recoveries on the lab beside what its Nova needs by hand; BENCH=full: 100 servers, too. On an idle machine
+	LIFEBOAT_BENCH=$(BENCH) $(GO) test -tags lab -count=1 -timeout 60m ./test/lab -run '^TestBench$$' -v
 
 vip: # the control plane's address: root, `apt-get install $(make -s vip-packages)`; network namespaces of its own, 80 s
 	$(GOTEST) -tags vip -count=1 -parallel 6 -timeout 10m ./test/vip

@@ -22,7 +22,7 @@ controller:
   peers:
 $(for n in "${CONTROLLERS[@]}"; do echo "    - {id: $n, address: \"$(address "$n"):7947\"}"; done)
 tls: {ca: $C/pki/ca.crt, certificate: $C/pki/$1.crt, key: $C/pki/$1.key}
-ring: {bind: "$a:7946", key_file: $C/ring.key, profile: default}
+ring: {bind: "$a:7946", key_file: $C/ring.key, profile: $(profile)}
 peer: {listen: "$a:7947"}
 api: {listen: "$a:7948", token_file: $C/api.token}
 nova: {cloud: lab, clouds_file: $C/clouds.yaml$([ ! -e "$C/proxy" ] || echo ", endpoints: [\"http://$CTL:$PROXY_PORT/v2.1\"]")}
@@ -35,6 +35,7 @@ policy() {
   if [ -e "$C/policy" ]; then cat "$C/policy"; return; fi
   echo '{mode: auto, storage: shared, quiet_period: 20s, healthy_delay: 10s, in_flight: 20, storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 0}}'
 }
+profile() { cat "$C/profile" 2>/dev/null || echo default; }
 rack() { echo "rack$(((($(number "$1") - 1) / 3) + 1))"; } # three hosts a rack
 host_yaml() { # HOST
   cat <<Y
@@ -54,7 +55,7 @@ agent_yaml() { # HOST
 host: $1
 domain: $(rack "$1")
 data_dir: $LAB/lifeboat/$1
-ring: {bind: "$(address "$1"):7946", profile: default}
+ring: {bind: "$(address "$1"):7946", profile: $(profile)}
 heartbeat: {bind: "$(address "$1"):0"}
 controllers: [$(for n in "${CONTROLLERS[@]}"; do printf '"%s:7947", ' "$(address "$n")"; done | sed 's/, $//')]
 boot_id_file: $LAB/machines/$1/boot_id

@@ -180,14 +180,14 @@ func Services(t testing.TB) map[string]Service {
 }
 
 // Migration is one evacuation as Nova recorded it.
-type Migration struct{ Server, Source, Dest, Status string }
+type Migration struct{ ID, Server, Source, Dest, Status string }
 
 // Migrations asks Nova for the evacuations away from host.
 func Migrations(t testing.TB, host string) []Migration {
 	t.Helper()
 	var all []Migration
 	for _, f := range lines(t, Lab(t, "migrations", host), 5) {
-		all = append(all, Migration{f[1], f[2], f[3], f[4]})
+		all = append(all, Migration{f[0], f[1], f[2], f[3], f[4]})
 	}
 	return all
 }

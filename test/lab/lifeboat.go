@@ -37,7 +37,24 @@ func Start(t testing.TB) {
 			Stop(t)
 		}
 	})
+	tidy()
 	AllHealthy(t)
+}
+
+// tidy ends what an earlier test, which may have failed, left behind in the ledger.
+func tidy() {
+	for began := time.Now(); time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
+		hosts, busy := Hosts(), false
+		for name, h := range hosts {
+			busy = busy || h.Recovery != ""
+			if h.Status == "recovered" {
+				_, _ = CLI("return", name)
+			}
+		}
+		if len(hosts) > 0 && !busy {
+			return
+		}
+	}
 }
 
 // Stop ends Lifeboat; the next Start begins with new processes.
