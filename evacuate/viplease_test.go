@@ -79,6 +79,34 @@ func TestVIPLease(t *testing.T) {
 	}
 }
 
+// TestRoutine: a renewal that changes who has what where is no routine.
+func TestRoutine(t *testing.T) {
+	renew := func(placed bool) Entry {
+		return Entry{Kind: KindVIPLease, Lease: &VIPLeaseStep{Act: LeaseRenew, Node: "c1", Of: []VIPLeaseAsk{{VIP: "a", Epoch: 1, Placed: placed}}}}
+	}
+	for name, c := range map[string]struct {
+		lease *VIPLease
+		entry Entry
+		want  bool
+	}{
+		"a renewal":                {&VIPLease{Holder: "c1", Epoch: 1, Placed: true}, renew(true), true},
+		"it is on the kernel now":  {&VIPLease{Holder: "c1", Epoch: 1}, renew(true), false},
+		"it is adopted":            {&VIPLease{Holder: "c1", Epoch: 1, Placed: true, Adopting: true}, renew(true), false},
+		"of what nobody has":       {nil, renew(true), false},
+		"a wish":                   {&VIPLease{Holder: "c1", Epoch: 1, Placed: true}, Entry{Kind: KindVIPLease, Lease: &VIPLeaseStep{Act: LeaseWish}}, false},
+		"something else":           {&VIPLease{}, Entry{Kind: KindMode}, false},
+		"a lease without its step": {&VIPLease{}, Entry{Kind: KindVIPLease}, false},
+	} {
+		s := NewState()
+		if c.lease != nil {
+			s.Leases = map[string]*VIPLease{"a": c.lease}
+		}
+		if got := s.Routine(c.entry); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // TestVIPLeaseAllOrNone: a renewal of several is refused whole.
 func TestVIPLeaseAllOrNone(t *testing.T) {
 	s := NewState()

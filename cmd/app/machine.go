@@ -51,7 +51,9 @@ func (m *machine) Apply(index, term uint64, data []byte) any {
 	defer m.tell()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.edits++
+	if !m.state.Routine(e) {
+		m.edits++
+	}
 	err = m.state.Apply(index, term, e)
 	switch {
 	case errors.Is(err, evacuate.ErrCorrupt):

@@ -31,14 +31,14 @@ func (s *shell) vipTransfer() *cobra.Command {
 
 // transfer moves an address and waits until it is there. It gives who had it.
 func (s *shell) transfer(ctx context.Context, name, to, reason string) (from string, err error) {
-	before, err := s.lease(ctx, name)
+	before, _, err := s.lease(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	if err := s.do(ctx, api.Command{Verb: api.VerbVIPTransfer, Word: name, Address: to, Reason: reason}); err != nil {
 		return "", err
 	}
-	l, err := s.awaitLease(ctx, name, transferMax, func(l evacuate.VIPLease) bool { return l.Epoch > before.Epoch && l.Placed })
+	l, err := s.awaitLease(ctx, name, transferMax, func(l evacuate.VIPLease, _ api.VIPStatus) bool { return l.Epoch > before.Epoch && l.Placed })
 	if err != nil {
 		return before.Holder, err
 	}
@@ -69,8 +69,8 @@ func (s *shell) vipAdopt() *cobra.Command {
 			return err
 		}
 		twice := time.Duration(0)
-		l, err := s.awaitLease(ctx, a[0], adoptMax, func(l evacuate.VIPLease) bool {
-			if st, err := s.vipStatus(ctx); err == nil && slices.ContainsFunc(st.Findings, isDuplicateOf(a[0])) {
+		l, err := s.awaitLease(ctx, a[0], adoptMax, func(l evacuate.VIPLease, st api.VIPStatus) bool {
+			if slices.ContainsFunc(st.Findings, isDuplicateOf(a[0])) {
 				twice += vipLook
 			}
 			return l.Holder == "" || !l.Adopting && l.Placed
@@ -85,32 +85,27 @@ func (s *shell) vipAdopt() *cobra.Command {
 	})
 }
 
-func (s *shell) vipStatus(ctx context.Context) (st api.VIPStatus, err error) {
-	return st, s.get(ctx, "/v1/vip", &st)
-}
-
-func (s *shell) lease(ctx context.Context, name string) (evacuate.VIPLease, error) {
-	st, err := s.vipStatus(ctx)
-	if err != nil {
-		return evacuate.VIPLease{}, err
+// lease is the lease of an address as it stands, with all that stands beside it.
+func (s *shell) lease(ctx context.Context, name string) (l evacuate.VIPLease, st api.VIPStatus, err error) {
+	if err := s.get(ctx, "/v1/vip", &st); err != nil {
+		return l, st, err
 	}
 	for _, v := range st.VIPs {
 		if v.Name == name && v.Lease != nil {
-			return *v.Lease, nil
+			return *v.Lease, st, nil
 		}
 	}
-	return evacuate.VIPLease{}, fmt.Errorf("Lifeboat moves no address %q: `own: true` at it in the controllers' files (docs/vip.md#own)", name) //nolint:staticcheck // a name
+	return l, st, fmt.Errorf("Lifeboat moves no address %q: `own: true` at it in the controllers' files (docs/vip.md#own)", name) //nolint:staticcheck // a name
 }
 
 // awaitLease asks until the lease is as wanted. A leader that changes meanwhile is no
 // reason to give up.
-func (s *shell) awaitLease(ctx context.Context, name string, most time.Duration, is func(evacuate.VIPLease) bool) (l evacuate.VIPLease, err error) {
+func (s *shell) awaitLease(ctx context.Context, name string, most time.Duration, is func(evacuate.VIPLease, api.VIPStatus) bool) (l evacuate.VIPLease, err error) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for {
-		var now evacuate.VIPLease
-		if now, err = s.lease(ctx, name); err == nil {
-			if l = now; is(l) {
+		if now, st, err := s.lease(ctx, name); err == nil {
+			if l = now; is(l, st) {
 				return l, nil
 			}
 		}
