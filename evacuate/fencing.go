@@ -19,8 +19,31 @@ type FenceTest struct {
 	// Heard is how long ago the host's agent was heard; negative: never.
 	Heard   time.Duration `json:"heard"`
 	Methods []MethodTest  `json:"methods"`
+	// Storage is what the program that takes storage away says of the host; nil: it is
+	// not called for it.
+	Storage *StorageTest `json:"storage,omitempty"`
 	// Gate is the answer of the gate fenceable after this.
 	Gate Answer `json:"gate"`
+}
+
+// StorageTest is what the program that takes a host's storage away says of it.
+type StorageTest struct {
+	Program string `json:"program"`
+	Gone    bool   `json:"gone"`
+	// Failed is why it says neither, Asking how long it took.
+	Failed string        `json:"failed,omitempty"`
+	Asking time.Duration `json:"asking,omitempty"`
+}
+
+// fault is what is wrong with it while the host lives.
+func (s *StorageTest) fault() string {
+	switch {
+	case s.Failed != "":
+		return "it does not tell: " + s.Failed
+	case s.Gone:
+		return "the host's storage is taken away, and no recovery waits for that: give it back by hand, or see why"
+	}
+	return ""
 }
 
 // MethodTest is what one method answers.
@@ -65,7 +88,7 @@ func (t FenceTest) Good() bool {
 			return false
 		}
 	}
-	return t.Gate.Pass
+	return t.Gate.Pass && (t.Storage == nil || t.Storage.fault() == "")
 }
 
 // Text prints a test for a person.
@@ -94,6 +117,12 @@ func (t FenceTest) Text() string {
 			fmt.Fprintf(&b, "  certificate  until %s, %d days\n", e.UTC().Format(time.DateOnly), int(e.Sub(t.At)/(24*time.Hour)))
 		}
 		for _, f := range m.Faults {
+			fmt.Fprintf(&b, "  WRONG        %s\n", f)
+		}
+	}
+	if s := t.Storage; s != nil {
+		fmt.Fprintf(&b, "\nstorage %s  in %s: %s\n", s.Program, s.Asking.Round(10*time.Millisecond), map[bool]string{true: "taken away", false: "the host has it"}[s.Gone])
+		if f := s.fault(); f != "" {
 			fmt.Fprintf(&b, "  WRONG        %s\n", f)
 		}
 	}

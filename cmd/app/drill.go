@@ -40,6 +40,9 @@ func (c *Controller) FenceTest(ctx context.Context, host nova.HostName) (*evacua
 		found = append(found, c.powers.examine(ctx, string(host), i))
 		turn.give()
 	}
+	if r := c.State().Open(host); r == nil { // in a recovery its own steps ask
+		out.Storage = c.powers.storage.test(ctx, string(host), c.clock.Now)
+	}
 	out.At = c.clock.Now()
 	standings, _ := c.vet(string(host))
 	for i, x := range found {

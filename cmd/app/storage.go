@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/fence/command"
 )
@@ -16,6 +18,8 @@ type StorageProgram interface {
 	Name() string
 	Fence(ctx context.Context, m command.Machine) error
 	Unfence(ctx context.Context, m command.Machine) error
+	// Gone only asks.
+	Gone(ctx context.Context, m command.Machine) (bool, error)
 }
 
 // newStorage makes what calls the operator's program.
@@ -72,6 +76,21 @@ func (s *storages) Fence(ctx context.Context, host string, guard fence.Guard) er
 // Unfence has it given back.
 func (s *storages) Unfence(ctx context.Context, host string, guard fence.Guard) error {
 	return s.call(ctx, host, guard, s.program.Unfence)
+}
+
+// test asks for the status of a host's storage; nil: it is not called for the host.
+func (s *storages) test(ctx context.Context, host string, now func() time.Time) *evacuate.StorageTest {
+	if s.of(host) == "" {
+		return nil
+	}
+	began := now()
+	out := &evacuate.StorageTest{Program: s.program.Name()}
+	var err error
+	if out.Gone, err = s.program.Gone(ctx, s.machines[host]); err != nil {
+		out.Failed = err.Error()
+	}
+	out.Asking = now().Sub(began)
+	return out
 }
 
 func (s *storages) call(ctx context.Context, host string, guard fence.Guard, f func(context.Context, command.Machine) error) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/config"
+	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/fence/command"
 )
 
@@ -18,6 +19,8 @@ import (
 type shelf struct {
 	calls []string
 	takes time.Duration
+	gone  bool
+	err   error
 }
 
 func (s *shelf) Name() string { return "cut" }
@@ -31,6 +34,30 @@ func (s *shelf) Fence(_ context.Context, m command.Machine) error {
 func (s *shelf) Unfence(_ context.Context, m command.Machine) error {
 	s.calls = append(s.calls, "unfence "+m.Host)
 	return nil
+}
+
+func (s *shelf) Gone(context.Context, command.Machine) (bool, error) { return s.gone, s.err }
+
+// TestStorageTest: what is asked on purpose says what is wrong while the host lives.
+func TestStorageTest(t *testing.T) {
+	for _, tt := range []struct {
+		program shelf
+		good    bool
+		says    string
+	}{
+		{shelf{}, true, "the host has it"},
+		{shelf{gone: true}, false, "give it back by hand"},
+		{shelf{err: errors.New("code 1: no cluster")}, false, "it does not tell: code 1: no cluster"},
+	} {
+		s := &storages{program: &tt.program, turns: map[string]turn{"cmp1": make(turn, 1)}}
+		x := evacuate.FenceTest{Host: "cmp1", Gate: evacuate.Answer{Pass: true}, Storage: s.test(t.Context(), "cmp1", time.Now)}
+		if x.Good() != tt.good || !strings.Contains(x.Text(), tt.says) {
+			t.Errorf("good %t: %s", x.Good(), x.Text())
+		}
+		if s.test(t.Context(), "cmp2", time.Now) != nil {
+			t.Error("asked for a host that keeps its storage")
+		}
+	}
 }
 
 // TestStorages: the program is called for the hosts of the file but those that keep theirs, one

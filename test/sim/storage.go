@@ -52,6 +52,14 @@ func (x program) Unfence(ctx context.Context, m agents.Machine) error {
 	return x.call(ctx, m, false)
 }
 
+// Gone says what is so.
+func (x program) Gone(_ context.Context, m agents.Machine) (bool, error) {
+	c := x.v.cloud
+	c.shelf.mu.Lock()
+	defer c.shelf.mu.Unlock()
+	return c.shelf.cut[m.Host], nil
+}
+
 func (x program) call(ctx context.Context, m agents.Machine, cut bool) error {
 	c := x.v.cloud
 	c.shelf.mu.Lock()
