@@ -192,7 +192,7 @@ func TestCrowd(t *testing.T) {
 				last[r] = at[id]
 			}
 		}
-		const lanes = time.Second // POSTs that are promised together leave side by side
+		const lanes = 5 * time.Second // POSTs that are promised together leave side by side, and a busy Nova takes its time
 		if first[1].Before(last[0].Add(-lanes)) || first[2].Before(last[1].Add(-lanes)) {
 			t.Errorf("%s: high until %v, normal %v to %v, low from %v", host, last[0].Sub(began), first[1].Sub(began), last[1].Sub(began), first[2].Sub(began))
 		}
