@@ -13,7 +13,7 @@ import (
 // takes it on that condition. What it waited from lies behind what the holder counts from.
 const (
 	// LeaseWait is how long the record must have stood still before another takes it.
-	LeaseWait = 3800 * time.Millisecond
+	LeaseWait = 4000 * time.Millisecond
 	// LeaseHold is for how long its holder keeps the address itself.
 	LeaseHold = 2800 * time.Millisecond
 	// leaseKernel is by when the kernel must have forgotten it: 1 % for clocks that run
@@ -52,18 +52,19 @@ var announceAt = []time.Duration{0, 200 * time.Millisecond, time.Second, 2 * tim
 // announceEvery is how often it does so later on.
 const announceEvery = 30 * time.Second
 
+// kernelLate is how late Linux may remove an expired address: a quarter of a second, for
+// its timer is rounded, and a second more, for that is the least between two of its looks:
+// any address that somebody adds is the reason of a look (check_lifetime in
+// net/ipv4/devinet.c, addrconf_verify_rtnl in net/ipv6/addrconf.c).
+const kernelLate = 1400 * time.Millisecond
+
 // KernelLife is how many whole seconds of life may be given to an address whose kernel
-// must have forgotten it after left; 0: none. Linux removes an expired address up to a
-// quarter of a second late, and up to a second later still where another address of the
-// family expires at another time (check_lifetime in net/ipv4/devinet.c,
-// addrconf_verify_rtnl in net/ipv6/addrconf.c): alone says that none does.
-func KernelLife(left time.Duration, alone bool) int {
-	late := 400 * time.Millisecond
-	if !alone {
-		late += time.Second
-	}
-	return max(0, int((left-late)/time.Second))
-}
+// must have forgotten it after left; 0: none.
+func KernelLife(left time.Duration) int { return max(0, int((left-kernelLate)/time.Second)) }
+
+// topUp is how long after a request that nothing has followed the address is given what
+// life is left: one second more, counted from then.
+const topUp = leaseKernel - kernelLate - time.Second - 150*time.Millisecond
 
 // Moment is an instant on one machine: for how long it has been running since it
 // began to count, by the clock that claims the most and by the one that claims the
@@ -196,17 +197,19 @@ type tenancy struct {
 
 	placed   bool
 	placedBy Moment // the t0 of the hold by which it was last placed
+	topped   bool   // and placed again by it, when nothing had followed
 	tells    uint64 // the epoch in which the ledger was told that it is placed
 	told     int
 	toldAt   Moment
 
 	asked  time.Duration // when a claim, release, ready or wish was last asked, on Most
 	probed probed
-	rival  *Moment // since when another answers
-	better *Moment // since when another is fitter
-	since  Moment  // since when it is held
-	wished Moment  // since when the wish stands
-	here   Moment  // when it was last seen on this kernel
+	rival  *Moment       // since when another answers
+	after  time.Duration // no request from before this counts, on Most
+	better *Moment       // since when another is fitter
+	since  Moment        // since when it is held
+	wished Moment        // since when the wish stands
+	here   Moment        // when it was last seen on this kernel
 	gap    time.Duration
 	wish   string
 	why    string
@@ -314,8 +317,8 @@ func (x *tenancy) lose(why string) { x.hold, x.why, x.rival, x.better = nil, why
 
 // count takes what the ledger has confirmed. The time runs from before it was asked.
 func (t *Tenant) count(x *tenancy, generation int, epoch uint64, t0 Moment) {
-	if epoch <= x.given || generation != x.key.generation {
-		return // given away, or about to be; or of a ledger of the past
+	if epoch <= x.given || generation != x.key.generation || t0.Most < x.after {
+		return // given away, or about to be; of a ledger of the past; doubted since
 	}
 	h := x.hold
 	switch {

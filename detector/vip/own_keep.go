@@ -28,6 +28,7 @@ func (t *Tenant) keep(name string, x *tenancy, v OwnView, o *OwnOrders) {
 		return
 	}
 	if t.rivalled(x, g) {
+		x.after = t.now.Most
 		x.lose(g.Rival + " answers for it, and the lease was not confirmed since")
 		x.epoch = 0 // it is claimed anew, after a question to the network
 		t.clear(name, x, g, o)
@@ -46,9 +47,10 @@ func (t *Tenant) place(name string, x *tenancy, g Ground, o *OwnOrders) {
 		}
 		x.placed, x.told = false, 0
 	}
-	if !x.placed || x.hold.t0.Most > x.placedBy.Most {
+	age, renewed := t.now.Most-x.hold.t0.Most, x.hold.t0.Most > x.placedBy.Most
+	if top := !x.topped && age >= topUp; !x.placed || renewed || top {
 		o.Place = append(o.Place, Placing{name, x.hold.t0.Most + leaseKernel})
-		x.placed, x.placedBy = true, x.hold.t0
+		x.placed, x.placedBy, x.topped = true, x.hold.t0, age >= topUp
 	}
 	if x.told == 0 {
 		x.toldAt = t.now

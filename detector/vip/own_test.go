@@ -316,11 +316,11 @@ func (m *ownMachine) hearProbes() {
 // and the kernel forgets late.
 func (m *ownMachine) place(p vip.Placing) {
 	w := m.w
-	if n := vip.KernelLife(p.Until-m.clock().Most, true); n > 0 {
+	if n := vip.KernelLife(p.Until - m.clock().Most); n > 0 {
 		if m.expires == 0 {
 			w.say("%s: placed for %d s", m.name, n)
 		}
-		m.expires = w.now + time.Duration(n)*time.Second + w.some(400*time.Millisecond)
+		m.expires = w.now + time.Duration(n)*time.Second + w.some(1250*time.Millisecond)
 	}
 }
 

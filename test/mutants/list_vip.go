@@ -26,7 +26,7 @@ func owning() []Mutant {
 	}
 	const rule, own, keep, want, record = "./detector/vip", "detector/vip/own.go", "detector/vip/own_keep.go", "detector/vip/own_want.go", "evacuate/viplease.go"
 	return []Mutant{
-		m("an address is taken before its lease has surely ended", want, "need, fit := LeaseWait+LeaseWait/100,", "need, fit := LeaseWait-900*time.Millisecond,", rule),
+		m("an address is taken before its lease has surely ended", want, "need, fit := LeaseWait+LeaseWait/100,", "need, fit := LeaseWait-1500*time.Millisecond,", rule),
 		m("a holder counts from the answer", own, "t.count(x, p.Generation, of.Epoch, p.at)", "t.count(x, p.Generation, of.Epoch, t.now)", rule),
 		m("a lease is taken whatever has happened to it", record, "if a.Epoch != l.Epoch || a.Seq != l.Seq {", "if a.Epoch != l.Epoch {", core, rule),
 		m("a restored ledger gives addresses away", record, "*l = VIPLease{Epoch: l.Epoch, Seq: l.Seq, Why:", "*l = VIPLease{Epoch: l.Epoch, Seq: l.Seq, Free: true, Why:", core),
@@ -36,7 +36,7 @@ func owning() []Mutant {
 		m("VRRP for an address is no reason", keep, "case g.VRRP != \"\":", "case false:", rule),
 		m("two voters own addresses", keep, "case v.Voters < LeastVoters:", "case false:", rule),
 		m("clocks that contradict each other keep an address", own, "\tcase v.Jumped:\n\t\tx.lose(", "\tcase false:\n\t\tx.lose(", rule),
-		m("the kernel is never late", own, "late := 400 * time.Millisecond", "late := -600 * time.Millisecond", rule),
+		m("the kernel is never late", own, "kernelLate = 1400 * time.Millisecond", "kernelLate = 0 * time.Millisecond", rule),
 		m("an address of somebody else is removed", want, "if g.Here && !g.Forever {", "if g.Here {", rule),
 		m("an orphan is taken off though nobody else has the address", "detector/vip/mend.go", "if master == \"\" || view.Now", "if view.Now", rule),
 		m("an orphan is taken off on the leader's word alone", "detector/vip/mend.go", "return a.Holds && a.Listens && !own && other", "return a.Holds && a.Listens || own && other", rule, app),

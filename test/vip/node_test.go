@@ -58,6 +58,12 @@ func TestMain(m *testing.M) {
 		playController(os.Getenv(controllerEnv))
 	case os.Getenv(censusEnv) != "":
 		playCensus()
+	case os.Getenv(endsEnv) != "":
+		later, err := time.ParseDuration(os.Getenv(endsEnv))
+		if err != nil {
+			panic(err)
+		}
+		playEnds(later)
 	}
 	if raw := os.Getenv(nodeEnv); raw != "" {
 		var o order

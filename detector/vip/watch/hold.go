@@ -31,10 +31,6 @@ type Holder struct {
 // forever is the life of an address without an end (linux/if_addr.h).
 const forever = 1<<32 - 1
 
-// apart is by how much the ends of addresses may differ for the kernel to remove them
-// in one run: ADDRCONF_TIMER_FUZZ_MINUS of include/net/addrconf.h is 20 ms.
-const apart = 15 * time.Millisecond
-
 // Look reads what this kernel has of each address.
 func (h *Holder) Look() (map[string]vip.Ground, error) {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
@@ -97,17 +93,13 @@ func (h *Holder) linkOf(name string, addr netip.Addr) (netlink.Link, error) {
 // Place gives each address the longest life that surely ends in time. An error says
 // which was not placed; what was placed too late is removed at once.
 func (h *Holder) Place(orders []vip.Placing) error {
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list this machine's addresses: %w", err)
+	}
 	var errs []error
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		var some []vip.Placing
-		for _, o := range orders {
-			if v, ok := h.of(o.VIP); ok && v.Address.Is4() == (family == netlink.FAMILY_V4) {
-				some = append(some, o)
-			}
-		}
-		if len(some) > 0 {
-			errs = append(errs, h.placeAll(family, some))
-		}
+	for _, o := range orders {
+		errs = append(errs, h.place(o, all))
 	}
 	return errors.Join(errs...)
 }
@@ -120,48 +112,25 @@ func (h *Holder) of(name string) (vip.VIP, bool) {
 	return h.VIPs[i], true
 }
 
-// placeAll places the addresses of one family in one go: those that end at one
-// instant are removed more exactly.
-func (h *Holder) placeAll(family int, orders []vip.Placing) error {
-	all, err := netlink.AddrList(nil, family)
-	if err != nil {
-		return fmt.Errorf("list this machine's addresses: %w", err)
-	}
-	alone := ownTimer(family) && !slices.ContainsFunc(all, func(a netlink.Addr) bool {
-		return a.ValidLft != 0 && a.ValidLft != forever && !slices.ContainsFunc(orders, func(o vip.Placing) bool {
-			v, _ := h.of(o.VIP)
-			return is(a, v.Address)
-		})
-	})
-	var errs []error
-	began := h.Most()
-	for _, o := range orders {
-		errs = append(errs, h.place(o, all, alone))
-	}
-	if alone && len(orders) > 1 && h.Most()-began > apart {
-		for _, o := range orders {
-			errs = append(errs, h.place(o, all, false))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // place reads the clock, tells the kernel, and reads the clock again: this process may
 // have stood still in between.
-func (h *Holder) place(o vip.Placing, all []netlink.Addr, alone bool) error {
-	v, _ := h.of(o.VIP)
+func (h *Holder) place(o vip.Placing, all []netlink.Addr) error {
+	v, ok := h.of(o.VIP)
+	if !ok {
+		return fmt.Errorf("no VIP %q", o.VIP)
+	}
 	at, why := h.link(v)
 	if why != "" {
 		return errors.New(why)
 	}
-	life := vip.KernelLife(o.Until-h.Most(), alone)
+	life := vip.KernelLife(o.Until - h.Most())
 	if life == 0 {
 		return fmt.Errorf("place %s: too little of its lease is left", v.Address)
 	}
 	if err := set(v.Address, at.Index, all, life); err != nil {
 		return err
 	}
-	if again := vip.KernelLife(o.Until-h.Most(), alone); again < life {
+	if again := vip.KernelLife(o.Until - h.Most()); again < life {
 		if again > 0 {
 			return set(v.Address, at.Index, all, again)
 		}
@@ -323,21 +292,4 @@ func (h *Holder) Probe(ctx context.Context, name string) (heard []string, err er
 			}
 		}
 	}
-}
-
-// ownTimer says that this kernel ends the addresses of each network namespace by
-// themselves. Before (IPv4 6.13, IPv6 5.18) those of another namespace may delay the end.
-func ownTimer(family int) bool {
-	var u unix.Utsname
-	var major, minor int
-	if unix.Uname(&u) != nil {
-		return false
-	}
-	if n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); n != 2 {
-		return false
-	}
-	if family == netlink.FAMILY_V6 {
-		return major > 5 || major == 5 && minor >= 18
-	}
-	return major > 6 || major == 6 && minor >= 13
 }
