@@ -125,7 +125,11 @@ func (w *fakeWorld) home(now time.Time) {
 		}
 		m := &w.moves[h.row]
 		s := w.server(m.Server)
-		if h.fate == "error" {
+		from, to := w.host(m.Source), w.host(m.Dest)
+		switch {
+		case s == nil || !from.up || from.hung || !from.guests[m.Server]:
+			return true // whoever drove it is gone, and its row stays for ever
+		case h.fate == "error" || !to.up || to.hung || to.service.Disabled || to.service.State != nova.StateUp:
 			m.Status, s.TaskState = nova.MigrationError, ""
 			return true
 		}

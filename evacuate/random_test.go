@@ -45,6 +45,9 @@ func playSeed(t *testing.T, n uint64, loud bool) {
 	if c.hook = n%3 == 0; n%6 == 0 {
 		c.policy.Proofs.Storage = StorageOptional
 	}
+	if c.policy.PowerOn && n%8 == 3 { // where a host is asked back
+		c.policy.Failback = 5 * time.Second
+	}
 	c.core = NewCore(c.policy)
 	c.aggregates = map[nova.HostName][]string{c.hosts[0].name: {"gpu"}}
 	for i := range 2 + rng.IntN(4) {
