@@ -13,7 +13,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 )
 
-var ownSeeds = flag.Int("own-seeds", 100, "random schedules of owning an address")
+var ownSeeds = flag.Int("own-seeds", 50, "random schedules of owning an address")
 
 // TestOwnNeverTwice plays random schedules upon the real rule and the real ledger's
 // state: clocks that run at different rates and jump, processes that stop and die
