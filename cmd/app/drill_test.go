@@ -160,7 +160,7 @@ func TestPreflightOfAllMethods(t *testing.T) {
 		a := s.enrolled(1)
 		defer func() { _ = a.Kill() }()
 		links := func() []evacuate.LinkStanding { x, _ := s.ctl.Explain("cmp1"); return x.Fencing }
-		s.await("preflight", func() bool { l := links(); return !l[1].Check.Read.IsZero() })
+		s.await("preflight", func() bool { l := links(); return !l[0].Check.PoweredOn.IsZero() && !l[1].Check.Read.IsZero() })
 		l := links()
 		if l[0].Check.Power != fence.On || l[0].Check.PoweredOn.IsZero() || l[1].Check.Cause != fence.CauseUnreachable || !l[1].Check.PoweredOn.IsZero() {
 			t.Errorf("%+v", l)
