@@ -140,6 +140,8 @@ func TestFlap(t *testing.T) {
 	}
 	As(t, "storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 3, window: 1h, quarantine: 1h}")
 	for round := range 3 {
+		Boot(t, "cmp02", 1) // for nothing nobody is fenced
+		Known(t, "cmp02", 1)
 		Fault(t, "power-cut", "cmp02")
 		Wait(t, "the recovery's end", 90*time.Second, func() bool { return Hosts()["cmp02"].Status == "recovered" })
 		Heal(t, "power-cut", "cmp02") // somebody switches it on
