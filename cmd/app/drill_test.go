@@ -126,7 +126,7 @@ func TestDrillOfAWrongOutlet(t *testing.T) {
 func TestFenceTest(t *testing.T) {
 	drillSite(t, func(s *site, _ **Agent) {
 		bmc := s.bmcs["cmp1"]
-		bmc.slow = 3 * time.Second
+		bmc.slowBy(3 * time.Second)
 		x, err := s.ctl.FenceTest(s.Context(), "cmp1")
 		if err != nil {
 			t.Fatal(err)
@@ -139,8 +139,8 @@ func TestFenceTest(t *testing.T) {
 		if x, err = s.ctl.FenceTest(s.Context(), "cmp1"); err != nil || !strings.Contains(x.Text(), "it reads off, and the host's agent is heard") {
 			t.Errorf("%v %s", err, x.Text())
 		}
-		if bmc.commands != 0 {
-			t.Errorf("%d commands", bmc.commands)
+		if n := bmc.commanded(); n != 0 {
+			t.Errorf("%d commands", n)
 		}
 		if _, err := s.ctl.FenceTest(s.Context(), "cmp9"); !errors.Is(err, api.ErrNotFound) {
 			t.Error(err)

@@ -280,6 +280,18 @@ func (b *fakeBMC) set(p fence.Power, c fence.Cause) {
 	b.power, b.cause = p, c
 }
 
+func (b *fakeBMC) slowBy(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.slow = d
+}
+
+func (b *fakeBMC) commanded() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.commands
+}
+
 func (b *fakeBMC) asked() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
