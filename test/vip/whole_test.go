@@ -48,8 +48,8 @@ func TestWhole(t *testing.T) {
 	r.unblock("one")
 	s.hostNot("n1", cutOff, 15*time.Second)
 
-	// H: the announcement is lost at n1. In the mode observe nothing is touched.
-	r.block("lost", `oifname "pn1" ether type arp arp operation request drop`)
+	// H: all announcements are lost at n1, so that it must mend itself. In the mode observe nothing is touched.
+	r.block("lost", `oifname "pn1" ether daddr ff:ff:ff:ff:ff:ff ether type arp drop`)
 	r.signal("c1.pid", syscall.SIGTERM)
 	s.named("stale-neighbour", 12*time.Second)
 	if mac, _ := r.nodes["n1"].mac.Load().(string); mac != "02:00:00:00:00:0b" {
