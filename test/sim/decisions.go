@@ -20,6 +20,7 @@ var numbers = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]+`), "id"},
 	{regexp.MustCompile(`\breq-\S+`), "request"},
 	{regexp.MustCompile(`\bterm [0-9]+`), "term n"},
+	{regexp.MustCompile(`\brow [0-9]+`), "row n"}, // of two requests at once either may be the first
 }
 
 func plain(s string) string {
