@@ -39,12 +39,7 @@ func (s *State) mayForget(host nova.HostName) (*Recovery, error) {
 	refused := func(format string, args ...any) (*Recovery, error) {
 		return nil, fmt.Errorf("%w: %s", ErrForget, fmt.Sprintf(format, args...))
 	}
-	var r *Recovery
-	for _, x := range s.Sorted() {
-		if x.Host == host {
-			r = x
-		}
-	}
+	r := s.Last(host)
 	if r == nil {
 		return refused("no recovery of %s is remembered: nothing proves that it is off", host)
 	}
@@ -203,6 +198,5 @@ func (s *State) PermitsForget(host nova.HostName) error {
 
 // Sum is what f comes to, for the journal.
 func (f Forgetting) Sum() string {
-	ids := slices.Clone(f.Providers)
-	return fmt.Sprintf("allocations of %d instances, resource providers [%s], compute service %s", len(f.Elsewhere), strings.Join(ids, " "), orWord(f.Service.ID, "none"))
+	return fmt.Sprintf("allocations of %d instances, resource providers [%s], compute service %s", len(f.Elsewhere), strings.Join(f.Providers, " "), orWord(f.Service.ID, "none"))
 }

@@ -45,11 +45,5 @@ func row(e *Evacuation, obs *Observation) (nova.Migration, bool) {
 }
 
 func newest(id nova.ServerID, obs *Observation) int {
-	last := 0
-	for _, m := range obs.Rows {
-		if m.Server == id && m.ID > last {
-			last = m.ID
-		}
-	}
-	return last
+	return nova.NewestOf(obs.Rows, id).ID
 }

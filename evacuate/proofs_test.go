@@ -61,28 +61,7 @@ func TestProofsPolicy(t *testing.T) {
 		{Proofs{Word: Never, Watchdog: Never}, true, true, ""},
 	} {
 		t.Run(fmt.Sprintf("word %s, watchdog %s: word %t, expired %t", tt.policy.Word, tt.policy.Watchdog, tt.word, tt.expired), func(t *testing.T) {
-			q := leased(t)
-			q.policy.Proofs = tt.policy
-			if tt.word {
-				if err := q.state.Apply(50, 1, confirmed("b1").Clone()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if !tt.expired {
-				q.world.Watchdogs = nil
-			}
-			c := NewCore(q.policy)
-			c.state, c.world, c.term, c.began = q.state, *q.world, 5, t0
-			r := q.state.Recoveries["r1"]
-			got := ""
-			if c.byWord(r) || c.byWatchdog(r) {
-				for _, e := range c.ready.Commit {
-					if e.Proof != nil {
-						got = e.Proof.Method
-					}
-				}
-			}
-			if got != tt.method {
+			if got := provenBy(t, leased(t), tt.policy, tt.word, tt.expired); got != tt.method {
 				t.Errorf("%q, want %q", got, tt.method)
 			}
 		})
@@ -92,6 +71,31 @@ func TestProofsPolicy(t *testing.T) {
 	if _, err := Confirm("cmp1", word("cmp1"), q.state, *q.world, q.policy); err == nil || !strings.Contains(err.Error(), "policy.proofs.word is never") {
 		t.Error(err)
 	}
+}
+
+// provenBy is the method of the proof that a person's word and the watchdog's expiry give
+// where the policy is this, "" for none.
+func provenBy(t *testing.T, q question, policy Proofs, word, expired bool) (method string) {
+	t.Helper()
+	q.policy.Proofs = policy
+	if word {
+		if err := q.state.Apply(50, 1, confirmed("b1").Clone()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !expired {
+		q.world.Watchdogs = nil
+	}
+	c := NewCore(q.policy)
+	c.state, c.world, c.term, c.began = q.state, *q.world, 5, t0
+	if r := q.state.Recoveries["r1"]; c.byWord(r) || c.byWatchdog(r) {
+		for _, e := range c.ready.Commit {
+			if e.Proof != nil {
+				method = e.Proof.Method
+			}
+		}
+	}
+	return method
 }
 
 // TestReleases: the hold says what it looks like, and what would release it by the

@@ -67,43 +67,42 @@ const claimsEvery = 10 * time.Second
 // for Nova only logs where that failed (compute/manager.py, _destroy_evacuated_instances).
 func (c *Core) unforce(r *Recovery) {
 	obs := c.seen[r.ID]
-	fresh := obs != nil && !obs.At.Before(c.sawFirst(string(r.ID)+" return"))
-	why := "" // what is not clean
-	if fresh {
-		why = r.uncleanRow(obs)
+	if obs == nil || obs.At.Before(c.sawFirst(string(r.ID)+" return")) {
+		c.lookOver(r, obs, lookEvery, false)
+		return
 	}
+	row := r.uncleanRow(obs)
+	asked := obs.Claims != nil || obs.ClaimsErr != ""
 	every := lookEvery
-	asked := fresh && (obs.Claims != nil || obs.ClaimsErr != "")
 	switch {
 	case asked:
 		every = claimsEvery
-	case fresh && why == "":
+	case row == "":
 		every = 0
 	}
-	if obs == nil || c.world.Now.Sub(obs.At) >= every {
-		a := act(r, StepObserve)
-		a.Claims = fresh && why == ""
-		c.start(r, a)
-	}
+	c.lookOver(r, obs, every, row == "")
 	switch {
-	case !fresh:
-		return
-	case why == "" && !asked:
-		return
-	case why != "":
+	case row != "":
+		c.wait(r, StepUnforce, row)
+	case !asked: // the look that has begun asks Placement
 	case obs.Claims == nil:
-		why = "Placement does not tell whom it gives room on the host: " + obs.ClaimsErr
+		c.wait(r, StepUnforce, "Placement does not tell whom it gives room on the host: "+obs.ClaimsErr)
 	default:
 		if why := r.unclean(obs); why != "" {
 			c.hold(r, Hold{Step: StepUnforce, Reason: why}) // Nova does not try again by itself
 			return
 		}
+		c.begin(r, act(r, StepUnforce), fmt.Sprintf("its nova-compute has cleaned up: no row is open, and Placement gives none of %d moved instances room on it", r.Count()[EvacDone]))
 	}
-	if why != "" {
-		c.wait(r, StepUnforce, why)
-		return
+}
+
+// lookOver looks at a returning host again once the last look is old enough.
+func (c *Core) lookOver(r *Recovery, last *Observation, every time.Duration, claims bool) {
+	if last == nil || c.world.Now.Sub(last.At) >= every {
+		a := act(r, StepObserve)
+		a.Claims = claims
+		c.start(r, a)
 	}
-	c.begin(r, act(r, StepUnforce), fmt.Sprintf("its nova-compute has cleaned up: no row is open, and Placement gives none of %d moved instances room on it", r.Count()[EvacDone]))
 }
 
 // uncleanRow says which evacuation the restarted nova-compute has not cleaned up yet.

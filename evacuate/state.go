@@ -182,6 +182,16 @@ func (s *State) Open(host nova.HostName) *Recovery {
 	return nil
 }
 
+// Last gives the newest recovery of host that is remembered, nil if there is none.
+func (s *State) Last(host nova.HostName) (last *Recovery) {
+	for _, r := range s.Sorted() {
+		if r.Host == host {
+			last = r
+		}
+	}
+	return last
+}
+
 // Permits says whether the ledger as it stands still allows an action that was
 // decided a moment ago: its recovery is open, its proof was not voided, and its
 // promise is the one in force, and neither freeze nor mode halts it. Whoever writes to the world asks it last.

@@ -86,34 +86,16 @@ func TestStorageTogether(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%+v word %t, expired %t, gone %t", tt.policy, tt.word, tt.expired, gone), func(t *testing.T) {
 				q := leased(t)
-				q.policy.Proofs = tt.policy
 				r := q.state.Recoveries["r1"]
 				r.StorageFence = &StorageFence{Asked: t0}
 				if gone {
 					r.StorageFence.Done = t0
 				}
-				if tt.word {
-					if err := q.state.Apply(50, 1, confirmed("b1").Clone()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if !tt.expired {
-					q.world.Watchdogs = nil
-				}
-				c := NewCore(q.policy)
-				c.state, c.world, c.term, c.began = q.state, *q.world, 5, t0
-				got, want := "", tt.method
+				want := tt.method
 				if !gone {
 					want = ""
 				}
-				if c.byWord(r) || c.byWatchdog(r) {
-					for _, e := range c.ready.Commit {
-						if e.Proof != nil {
-							got = e.Proof.Method
-						}
-					}
-				}
-				if got != want {
+				if got := provenBy(t, q, tt.policy, tt.word, tt.expired); got != want {
 					t.Errorf("%q, want %q", got, want)
 				}
 			})

@@ -166,7 +166,7 @@ func (s *State) takeLease(e Entry, l *VIPLease, a VIPLeaseAsk) {
 		}
 		l.hand(e, q.Node, q.Nonce)
 		l.Adopting, l.Why = q.Act == LeaseAdopt, a.Why
-		s.journal(e, "%s has the lease of the address %s, epoch %d, after %s%s", q.Node, a.VIP, l.Epoch, orWord(from, "nobody"), reasoned(a.Why))
+		s.journal(e, "%s has the lease of the address %s, epoch %d, after %s%s", q.Node, a.VIP, l.Epoch, orWord(from, "nobody"), because(a.Why))
 	case LeaseRenew:
 		l.Seq++
 		l.Nonce = q.Nonce
@@ -184,14 +184,14 @@ func (s *State) takeLease(e Entry, l *VIPLease, a VIPLeaseAsk) {
 		l.FreedAt, l.Why = e.At, a.Why
 		if to := a.To; to != "" && to == l.Wish && l.Ready != "" {
 			l.hand(e, to, l.Ready)
-			s.journal(e, "%s gives the address %s to %s, epoch %d%s", q.Node, a.VIP, to, l.Epoch, reasoned(a.Why))
+			s.journal(e, "%s gives the address %s to %s, epoch %d%s", q.Node, a.VIP, to, l.Epoch, because(a.Why))
 			return
 		}
 		l.Holder, l.Nonce, l.Free, l.Placed, l.Adopting, l.Wish, l.Ready = "", "", true, false, false, "", ""
-		s.journal(e, "%s gives the lease of the address %s back%s", q.Node, a.VIP, reasoned(a.Why))
+		s.journal(e, "%s gives the lease of the address %s back%s", q.Node, a.VIP, because(a.Why))
 	case LeaseWish:
 		if l.Wish != a.To && a.To != "" {
-			s.journal(e, "the address %s shall go from %s to %s%s", a.VIP, l.Holder, a.To, reasoned(a.Why))
+			s.journal(e, "the address %s shall go from %s to %s%s", a.VIP, l.Holder, a.To, because(a.Why))
 		}
 		l.Wish, l.Ready = a.To, ""
 	case LeaseReady:
@@ -204,13 +204,6 @@ func (l *VIPLease) hand(e Entry, to, nonce string) {
 	l.Holder, l.Nonce, l.Since = to, nonce, e.At
 	l.Epoch++
 	l.Seq, l.Free, l.Placed, l.Adopting, l.Wish, l.Ready = 0, false, false, false, "", ""
-}
-
-func reasoned(why string) string {
-	if why == "" {
-		return ""
-	}
-	return ": " + why
 }
 
 // unhold is for a ledger of the past: it does not know whose watchdog is armed, nor

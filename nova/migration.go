@@ -65,6 +65,16 @@ func (m Migration) Claimed() HostName {
 	return m.Dest
 }
 
+// NewestOf is a server's newest row, without an id if it has none.
+func NewestOf(rows []Migration, id ServerID) (last Migration) {
+	for _, m := range rows {
+		if m.Server == id && m.ID > last.ID {
+			last = m
+		}
+	}
+	return last
+}
+
 // InstanceAction is one entry of a server's action log.
 type InstanceAction struct {
 	Action    string

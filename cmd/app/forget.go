@@ -27,7 +27,7 @@ func (c *Controller) forgetHost(ctx context.Context, q api.Command, e evacuate.E
 	if err := evacuate.CheckForget(found, s, w); err != nil {
 		return "", err
 	}
-	if r := newest(s, q.Host); r != nil {
+	if r := s.Last(q.Host); r != nil {
 		found.Recovery = r.ID
 	}
 	if !q.Flag {
@@ -70,15 +70,6 @@ func because(reason string) string {
 		return ""
 	}
 	return ": " + reason
-}
-
-func newest(s *evacuate.State, host nova.HostName) (last *evacuate.Recovery) {
-	for _, r := range s.Sorted() {
-		if r.Host == host {
-			last = r
-		}
-	}
-	return last
 }
 
 // leftBehind reads what Nova and Placement have of a host, and its power.

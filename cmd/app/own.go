@@ -63,10 +63,9 @@ const (
 func newOwning(x *vips) *owning {
 	w := &owning{x: x, kick: make(chan struct{}, 1), words: map[string]vip.OwnWord{}, said: map[string]string{}}
 	var names []string
-	interfaces := map[string]string{}
 	for i, a := range x.c.cfg.VIP.Addresses {
 		if a.Own && len(x.vips) > 0 {
-			w.vips, names, interfaces[a.Name] = append(w.vips, x.vips[i]), append(names, a.Name), a.Interface
+			w.vips, names = append(w.vips, x.vips[i]), append(names, a.Name)
 		}
 	}
 	switch {
@@ -78,7 +77,7 @@ func newOwning(x *vips) *owning {
 		x.c.log.Error("this controller owns no address: it cannot watch them")
 		return nil
 	default:
-		w.kernel = &watch.Holder{VIPs: w.vips, Interfaces: interfaces, Most: w.most}
+		w.kernel = &watch.Holder{VIPs: w.vips, Interfaces: interfacesOf(x.c.cfg.VIP), Most: w.most}
 	}
 	w.tenant = vip.NewTenant(x.c.id, newStart(), names)
 	w.read = x.c.clock.Read()
@@ -245,15 +244,12 @@ func ReleaseVIPs(path string) error {
 }
 
 func releaseVIPs(cfg *config.Controller) error {
-	h := &watch.Holder{}
+	h := &watch.Holder{VIPs: vipsOf(cfg.VIP)}
+	var errs []error
 	for _, a := range cfg.VIP.Addresses {
 		if a.Own {
-			h.VIPs = append(h.VIPs, vip.VIP{Name: a.Name, Address: a.Address.Unmap()})
+			errs = append(errs, h.Drop(a.Name))
 		}
-	}
-	var errs []error
-	for _, v := range h.VIPs {
-		errs = append(errs, h.Drop(v.Name))
 	}
 	return errors.Join(errs...)
 }

@@ -50,13 +50,7 @@ func (c *Controller) transferVIP(ctx context.Context, q api.Command, e evacuate.
 // successor finds who can have an address after its holder, or says why nobody can.
 func (c *Controller) successor(name, holder, asked string) (to, why string) {
 	fit := c.vips.fitness()[name]
-	var able []string
-	for id, f := range fit {
-		if f.Not == "" && id != holder {
-			able = append(able, id)
-		}
-	}
-	slices.SortFunc(able, func(a, b string) int { return cmp.Or(cmp.Compare(fit[a].Score, fit[b].Score), cmp.Compare(a, b)) })
+	able := slices.DeleteFunc(vip.Able(fit), func(id string) bool { return id == holder })
 	f, known := fit[asked]
 	switch {
 	case asked == "" && len(able) == 0:

@@ -45,11 +45,7 @@ func newMends(x *vips) *mends {
 	if x.c.seams.Network != nil || x.c.seams.VIP != nil {
 		return m
 	}
-	h := &watch.Holder{VIPs: x.vips, Interfaces: map[string]string{}}
-	for _, a := range x.c.cfg.VIP.Addresses {
-		h.Interfaces[a.Name] = a.Interface
-	}
-	m.hands = h
+	m.hands = &watch.Holder{VIPs: x.vips, Interfaces: interfacesOf(x.c.cfg.VIP)}
 	return m
 }
 

@@ -89,6 +89,15 @@ func vipsOf(cfg config.VIP) []vip.VIP {
 	return all
 }
 
+// interfacesOf names the interface of each VIP, by the VIP's name.
+func interfacesOf(cfg config.VIP) map[string]string {
+	all := map[string]string{}
+	for _, a := range cfg.Addresses {
+		all[a.Name] = a.Interface
+	}
+	return all
+}
+
 func targetsOf(cfg config.VIP) []vip.Target {
 	at := map[netip.Addr]string{}
 	for _, a := range cfg.Addresses {
@@ -108,11 +117,8 @@ func (x *vips) open(ctx context.Context) {
 	if len(x.vips) == 0 || x.c.seams.VIP != nil || x.c.seams.Network != nil {
 		return
 	}
-	o := watch.Options{Controller: x.c.observer.id, VIPs: x.vips, Interfaces: map[string]string{}, Census: x.c.cfg.VIP.ARPProbe == config.VIPWitness,
+	o := watch.Options{Controller: x.c.observer.id, VIPs: x.vips, Interfaces: interfacesOf(x.c.cfg.VIP), Census: x.c.cfg.VIP.ARPProbe == config.VIPWitness,
 		HAProxy: x.c.cfg.VIP.HAProxySocket, Outside: map[string]vip.Target{}, Now: x.c.clock.Now, Log: x.c.log.With("component", "vip")}
-	for _, a := range x.c.cfg.VIP.Addresses {
-		o.Interfaces[a.Name] = a.Interface
-	}
 	for _, t := range x.targets {
 		if _, there := o.Outside[t.VIP]; t.VIP != "" && !there && !t.Informs {
 			o.Outside[t.VIP] = t

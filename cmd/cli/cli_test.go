@@ -120,14 +120,21 @@ func rotating() api.RingStatus {
 // shellOf serves a controller and gives a function that runs the shell on it.
 func shellOf(t *testing.T, c *controller, h Hooks) func(args ...string) (out, err string, code int) {
 	t.Helper()
-	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}},
-		Ring: rotating, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	return shellAt(t, serve(t, c, api.Options{Ring: rotating}), h)
+}
+
+// serve serves a controller's API, to whom may fence, and gives its address.
+func serve(t *testing.T, c *controller, o api.Options) (url string) {
+	t.Helper()
+	o.Source, o.Commander, o.Tokens = c, c, map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}}
+	o.Log, o.Now = slog.New(slog.DiscardHandler), time.Now
+	handler, err := api.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	return shellAt(t, srv.URL, h)
+	return srv.URL
 }
 
 func shellAt(t *testing.T, url string, h Hooks) func(args ...string) (out, err string, code int) {

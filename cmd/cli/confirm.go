@@ -28,19 +28,17 @@ func (s *shell) confirmDead() *cobra.Command {
 			return err
 		}
 		q := api.Command{Verb: api.VerbConfirmDead, Host: nova.HostName(a[0]), By: operator()}
+		text := ""
 		if yes == "" {
-			text, err := cl.command(ctx, q)
-			if err != nil {
+			if text, err = cl.command(ctx, q); err != nil {
 				return err
 			}
-			fmt.Fprintf(s.err, "%s\nType the host's name to give your word that it is dead: ", text)
 		}
-		if yes, err = typed(in, yes, a[0]); err != nil {
+		if yes, err = s.typed(in, yes, a[0], text, "to give your word that it is dead"); err != nil {
 			return err
 		}
 		q.Flag, q.Word, q.Reason = true, yes, reason
-		text, err := cl.command(ctx, q)
-		if err != nil {
+		if text, err = cl.command(ctx, q); err != nil {
 			return err
 		}
 		return s.say(text)
@@ -50,10 +48,11 @@ func (s *shell) confirmDead() *cobra.Command {
 	return c
 }
 
-// typed is the host's name as it was given, or else as it is typed now. Any other word
-// is a no.
-func typed(in io.Reader, given, host string) (string, error) {
+// typed is the host's name as it was given, or else as it is typed now, after text was
+// shown. Any other word is a no.
+func (s *shell) typed(in io.Reader, given, host, text, what string) (string, error) {
 	if given == "" {
+		fmt.Fprintf(s.err, "%s\nType the host's name %s: ", text, what)
 		var err error
 		if given, err = line(in); err != nil {
 			return "", codeError{ExitRefused, fmt.Errorf("nothing was typed: %w", err)}

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"bytes"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate/api"
 )
@@ -15,13 +12,7 @@ import (
 // the name gives the word.
 func TestConfirmDead(t *testing.T) {
 	c := newController()
-	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}},
-		Log: slog.New(slog.DiscardHandler), Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(handler)
-	defer srv.Close()
+	url := serve(t, c, api.Options{})
 	file := secretFile(t, token)
 	for typed, given := range map[string]bool{"cmp2\n": true, " cmp2 \n": true, "cmp2": true, "cmp1\n": false, "y\n": false, "\n": false, "": false} {
 		c.commands = nil
@@ -30,7 +21,7 @@ func TestConfirmDead(t *testing.T) {
 		root.SetOut(&out)
 		root.SetErr(&errs)
 		root.SetIn(strings.NewReader(typed))
-		root.SetArgs([]string{"--api", srv.URL, "--token-file", file, "confirm-dead", "cmp2", "--reason", "burnt"})
+		root.SetArgs([]string{"--api", url, "--token-file", file, "confirm-dead", "cmp2", "--reason", "burnt"})
 		err := root.Execute()
 		if len(c.commands) == 0 || c.commands[0].Flag || c.commands[0].Host != "cmp2" || !strings.Contains(errs.String(), "done: confirm-dead\nType the host's name") {
 			t.Fatalf("%q: the case was not shown: %+v, %q", typed, c.commands, errs.String())

@@ -64,10 +64,7 @@ func (s *shell) fenceDrill() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if yes == "" {
-			fmt.Fprintf(s.err, "%s\nType the host's name to power it off and on: ", text)
-		}
-		if yes, err = typed(in, yes, a[0]); err != nil {
+		if yes, err = s.typed(in, yes, a[0], text, "to power it off and on"); err != nil {
 			return err
 		}
 		q.Flag, q.Typed, q.Reason = true, yes, reason

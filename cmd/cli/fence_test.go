@@ -3,8 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +16,7 @@ import (
 // fencing serves the API with a host's fencing.
 func fencing(t *testing.T, c *controller, test func(nova.HostName) (*evacuate.FenceTest, error), drills func(nova.HostName) (*evacuate.Drills, bool)) string {
 	t.Helper()
-	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		FenceTest: func(_ context.Context, h nova.HostName) (*evacuate.FenceTest, error) { return test(h) }, Drills: drills})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(handler)
-	t.Cleanup(srv.Close)
-	return srv.URL
+	return serve(t, c, api.Options{FenceTest: func(_ context.Context, h nova.HostName) (*evacuate.FenceTest, error) { return test(h) }, Drills: drills})
 }
 
 func TestFenceTest(t *testing.T) {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -23,22 +22,20 @@ func (s *shell) forget() *cobra.Command {
 			return err
 		}
 		q := api.Command{Verb: api.VerbHostForget, Host: nova.HostName(a[0]), By: operator()}
+		text := ""
 		if yes == "" || dry {
-			text, err := cl.command(ctx, q)
-			if err != nil {
+			if text, err = cl.command(ctx, q); err != nil {
 				return err
 			}
-			if dry {
-				return s.say(text)
-			}
-			fmt.Fprintf(s.err, "%s\nType the host's name to have that done: ", text)
 		}
-		if yes, err = typed(in, yes, a[0]); err != nil {
+		if dry {
+			return s.say(text)
+		}
+		if yes, err = s.typed(in, yes, a[0], text, "to have that done"); err != nil {
 			return err
 		}
 		q.Flag, q.Typed, q.Reason = true, yes, reason
-		text, err := cl.command(ctx, q)
-		if err != nil {
+		if text, err = cl.command(ctx, q); err != nil {
 			return err
 		}
 		return s.say(text)

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"bytes"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lifeboat-ha/lifeboat/evacuate/api"
 )
@@ -15,13 +12,7 @@ import (
 // name has it done, and a dry run never does.
 func TestForget(t *testing.T) {
 	c := newController()
-	handler, err := api.New(api.Options{Source: c, Commander: c, Tokens: map[string]api.Principal{token: {Name: "ann", Role: api.RoleFence}},
-		Log: slog.New(slog.DiscardHandler), Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(handler)
-	defer srv.Close()
+	url := serve(t, c, api.Options{})
 	file := secretFile(t, token)
 	for name, tt := range map[string]struct {
 		typed string
@@ -43,7 +34,7 @@ func TestForget(t *testing.T) {
 		root.SetOut(&out)
 		root.SetErr(&errs)
 		root.SetIn(strings.NewReader(tt.typed))
-		root.SetArgs(append([]string{"--api", srv.URL, "--token-file", file, "host", "forget", "cmp2", "--reason", "burnt"}, tt.args...))
+		root.SetArgs(append([]string{"--api", url, "--token-file", file, "host", "forget", "cmp2", "--reason", "burnt"}, tt.args...))
 		err := root.Execute()
 		if strings.Contains(errs.String(), "Type the host's name") != tt.shown {
 			t.Errorf("%s: %q", name, errs.String())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/evacuate/api"
 )
@@ -53,7 +54,7 @@ func (s *shell) vipDrill() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, stay); err != nil {
+		if err := clock.Sleep(ctx, stay); err != nil {
 			return err
 		}
 		_, err = s.transfer(ctx, a[0], from, "the end of a drill")
@@ -109,19 +110,8 @@ func (s *shell) awaitLease(ctx context.Context, name string, most time.Duration,
 				return l, nil
 			}
 		}
-		if pause(ctx, vipLook) != nil {
+		if clock.Sleep(ctx, vipLook) != nil {
 			return l, fmt.Errorf("not done within %s: `lifeboat vip status` says where it stands", most)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

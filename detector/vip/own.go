@@ -1,6 +1,7 @@
 package vip
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -304,7 +305,7 @@ func (t *Tenant) watch(x *tenancy, v OwnView, l Lease) {
 		x.lose("the clocks of this machine contradict each other")
 		x.epoch = 0
 	case v.Generation > h.generation || l.Epoch > h.epoch || l.Epoch == h.epoch && l.Holder != t.me:
-		x.lose("the lease is " + orNobody(l.Holder) + "'s")
+		x.lose("the lease is " + cmp.Or(l.Holder, "nobody") + "'s")
 	case t.left(h) <= 0:
 		x.lose("the lease could not be renewed in time")
 	}
@@ -385,10 +386,3 @@ func (t *Tenant) ask(v OwnView, act LeaseAct, of ...LeaseOf) LeaseAsk {
 }
 
 func (t *Tenant) mayAsk(x *tenancy) bool { return t.now.Most-x.asked >= askAgain }
-
-func orNobody(s string) string {
-	if s == "" {
-		return "nobody"
-	}
-	return s
-}

@@ -119,15 +119,15 @@ func (t *Tenant) leave(name string, x *tenancy, v OwnView, o *OwnOrders) (given 
 
 // best is the fittest other controller, "" where nobody is fit.
 func (t *Tenant) best(name string, v OwnView) string {
-	order := t.order(v.Fit[name])
+	order := Able(v.Fit[name])
 	if i := slices.IndexFunc(order, func(c string) bool { return c != t.me }); i >= 0 {
 		return order[i]
 	}
 	return ""
 }
 
-// order lists those that can have an address, the fittest first.
-func (t *Tenant) order(fit map[string]Fitness) (all []string) {
+// Able lists the controllers that can have an address, the fittest first.
+func Able(fit map[string]Fitness) (all []string) {
 	for c, f := range fit {
 		if f.Not == "" {
 			all = append(all, c)

@@ -62,7 +62,7 @@ func (t *Tenant) claim(name string, x *tenancy, v OwnView, l Lease, o *OwnOrders
 	}
 	left := need - (v.Now.Least - x.seen.Least)
 	if left > probeTime {
-		x.why = fmt.Sprintf("it waits until what %s had has surely ended", orNobody(l.Holder))
+		x.why = fmt.Sprintf("it waits until what %s had has surely ended", cmp.Or(l.Holder, "nobody"))
 		if l.Holder != "" && left > LeaseWait-2*renewEvery {
 			x.why = l.Holder + " has it"
 		}
@@ -98,7 +98,7 @@ func claimed(l Lease) string {
 
 // rank is how many fitter ones there are, but for the one who was silent.
 func (t *Tenant) rank(fit map[string]Fitness, silent string) int {
-	order := t.order(fit)
+	order := Able(fit)
 	if silent != t.me {
 		order = slices.DeleteFunc(order, func(c string) bool { return c == silent })
 	}
@@ -151,10 +151,13 @@ const ReachLeast = 80
 // Reach is the share of hosts, in percent, that reach a controller at one of its own
 // addresses, as far as targets name any and hosts told lately: else 100.
 func Reach(targets []Target, rows []HostRow, own []netip.Addr, fresh time.Duration) int {
-	asked, reached := 0, 0
+	asked, reached, list := 0, 0, List(targets)
 	for _, r := range rows {
+		if r.Row.Age > fresh || r.Row.List != list {
+			continue
+		}
 		for i, t := range targets {
-			if r.Row.Age > fresh || r.Row.List != List(targets) || i >= len(r.Row.Words) || !slices.Contains(own, t.Address.Addr().Unmap()) {
+			if i >= len(r.Row.Words) || !slices.Contains(own, t.Address.Addr().Unmap()) {
 				continue
 			}
 			asked++

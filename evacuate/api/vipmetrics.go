@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lifeboat-ha/lifeboat/detector/vip"
@@ -96,11 +98,7 @@ func (m *VIPMetrics) owned(st VIPStatus, gauge func(*prometheus.Desc, float64, .
 		if v.Lease == nil {
 			continue
 		}
-		holder := v.Lease.Holder
-		if holder == "" {
-			holder = "nobody"
-		}
-		gauge(m.lease, 1, v.Name, holder)
+		gauge(m.lease, 1, v.Name, cmp.Or(v.Lease.Holder, "nobody"))
 		gauge(m.gap, v.Lease.Gap.Seconds(), v.Name)
 		for _, s := range st.Sights {
 			for _, a := range s.VIPs {

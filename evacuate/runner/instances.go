@@ -221,24 +221,15 @@ func (r *Runner) claims(ctx context.Context, host nova.HostName, seen *evacuate.
 
 // ended says that the newest row of a server is terminal.
 func ended(rows []nova.Migration, id nova.ServerID) bool {
-	last := newest(rows, id)
+	last := nova.NewestOf(rows, id)
 	return last.ID != 0 && last.Status.Terminal()
-}
-
-func newest(rows []nova.Migration, id nova.ServerID) (last nova.Migration) {
-	for _, m := range rows {
-		if m.Server == id && m.ID > last.ID {
-			last = m
-		}
-	}
-	return last
 }
 
 // touched is when the first of these servers got its newest row: each has changed since.
 // Who has none is not looked for.
 func touched(rows []nova.Migration, look []nova.ServerID) (since time.Time) {
 	for _, id := range look {
-		if at := newest(rows, id).CreatedAt; !at.IsZero() && (since.IsZero() || at.Before(since)) {
+		if at := nova.NewestOf(rows, id).CreatedAt; !at.IsZero() && (since.IsZero() || at.Before(since)) {
 			since = at
 		}
 	}

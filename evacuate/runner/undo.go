@@ -106,6 +106,9 @@ func (r *Runner) enableOurs(ctx context.Context, a evacuate.Action, dl Deadline,
 // aggregates that it is to serve; or disables it with that reason again, and has it leave
 // them. What somebody else has made of it meanwhile is kept.
 func (r *Runner) reserve(ctx context.Context, a evacuate.Action, dl Deadline) error {
+	if len(a.Joins) == 0 {
+		return r.setReserve(ctx, a, dl)
+	}
 	if a.Lift {
 		if err := r.setReserve(ctx, a, dl); err != nil {
 			return err
@@ -127,9 +130,6 @@ func (r *Runner) reserve(ctx context.Context, a evacuate.Action, dl Deadline) er
 // memberships has a reserved host join what it is not in, or leave what it is in, of the
 // action's aggregates.
 func (r *Runner) memberships(ctx context.Context, a evacuate.Action, dl Deadline) error {
-	if len(a.Joins) == 0 {
-		return nil
-	}
 	rctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	all, err := r.Aggregates.Aggregates(rctx)

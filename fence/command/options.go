@@ -55,10 +55,15 @@ func (o Options) String() string {
 		}
 	}
 	slices.Sort(parts)
-	for _, k := range slices.Sorted(maps.Keys(o.Parameters)) {
-		parts = append(parts, k+"="+o.Parameters[k])
+	return shown(parts, o.Parameters, o.Secrets)
+}
+
+// shown adds parameters, and the names of secrets, to what is printed.
+func shown(parts []string, parameters, secrets map[string]string) string {
+	for _, k := range slices.Sorted(maps.Keys(parameters)) {
+		parts = append(parts, k+"="+parameters[k])
 	}
-	for _, k := range slices.Sorted(maps.Keys(o.Secrets)) {
+	for _, k := range slices.Sorted(maps.Keys(secrets)) {
 		parts = append(parts, k+"=[redacted]")
 	}
 	return strings.Join(parts, " ")

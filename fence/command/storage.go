@@ -28,14 +28,7 @@ type StorageOptions struct {
 
 // String hides the secrets, as do GoString and LogValue.
 func (o StorageOptions) String() string {
-	parts := []string{o.Program}
-	for _, k := range slices.Sorted(maps.Keys(o.Parameters)) {
-		parts = append(parts, k+"="+o.Parameters[k])
-	}
-	for _, k := range slices.Sorted(maps.Keys(o.Secrets)) {
-		parts = append(parts, k+"=[redacted]")
-	}
-	return strings.Join(parts, " ")
+	return shown([]string{o.Program}, o.Parameters, o.Secrets)
 }
 
 // GoString hides them from %#v.

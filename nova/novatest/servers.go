@@ -29,7 +29,7 @@ func (c *Cloud) listServers(q query) reply {
 	var list []*server
 	for i := len(c.servers) - 1; i >= 0; i-- {
 		s := c.servers[i]
-		if (host == "" || s.host == host) && (bare || !c.downCells[s.cell]) && !c.touched(s).Before(since) {
+		if (host == "" || s.host == host) && (bare || !c.downCells[s.cell]) && (since.IsZero() || !c.touched(s).Before(since)) {
 			list = append(list, s)
 		}
 	}

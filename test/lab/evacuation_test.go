@@ -24,23 +24,6 @@ func As(t *testing.T, policy string) {
 	Start(t)
 }
 
-// boots is Boot with names and metadata.
-func boots(t *testing.T, host string, n int, prefix string, keys ...string) []string {
-	t.Helper()
-	before := Servers(t)
-	Lab(t, append([]string{"boot", host, strconv.Itoa(n), prefix}, keys...)...)
-	var ids []string
-	for _, s := range Servers(t) {
-		if !slices.Contains(before, s) && strings.HasPrefix(s.Name, prefix) {
-			ids = append(ids, s.ID)
-		}
-	}
-	if len(ids) != n {
-		t.Fatalf("%d new servers of %q, want %d", len(ids), prefix, n)
-	}
-	return ids
-}
-
 // now is each server as Nova shows it.
 func now(t *testing.T) map[string]Server {
 	t.Helper()
@@ -100,7 +83,7 @@ func TestShortStates(t *testing.T) {
 		{"shelved", nil, []string{"vm_state=shelved"}, 0, "SHELVED"},
 		{"building", nil, []string{"vm_state=building"}, 0, "BUILD"},
 	}
-	ids := boots(t, "cmp01", len(rows), "state")
+	ids := Boot(t, "cmp01", len(rows), "state")
 	for i, row := range rows {
 		if row.before != nil {
 			row.before(ids[i])
@@ -151,7 +134,7 @@ func TestCrowd(t *testing.T) {
 	var apart, all []string
 	dead := []string{"cmp01", "cmp02", "cmp04"} // not one rack
 	for _, host := range dead {
-		apart = append(apart, boots(t, host, 1, "apart-"+host, "group="+group)...)
+		apart = append(apart, Boot(t, host, 1, "apart-"+host, "group="+group)...)
 		for prefix, key := range map[string]string{"sooner": "lifeboat:priority=high", "plain": "", "later": "lifeboat:priority=low"} {
 			n, keys := each, []string{key}
 			if key == "" {
@@ -159,7 +142,7 @@ func TestCrowd(t *testing.T) {
 			} else {
 				n = max(each/5, 1)
 			}
-			for _, id := range boots(t, host, n, prefix+"-"+host, keys...) {
+			for _, id := range Boot(t, host, n, append([]string{prefix + "-" + host}, keys...)...) {
 				rank[id] = map[string]int{"sooner": 0, "plain": 1, "later": 2}[prefix]
 				home[id] = host
 				all = append(all, id)
@@ -237,10 +220,10 @@ func TestCapacity(t *testing.T) {
 	for _, host := range []string{"cmp04", "cmp05", "cmp06"} {
 		Lab(t, "disable", host)
 	}
-	boots(t, "cmp02", 7, "filler-a", "flavor=lab-wide")
-	boots(t, "cmp03", 6, "filler-b", "flavor=lab-wide")
-	plain := boots(t, "cmp01", 6, "plain", "flavor=lab-wide")
-	high := boots(t, "cmp01", 4, "high", "flavor=lab-wide", "lifeboat:priority=high")
+	Boot(t, "cmp02", 7, "filler-a", "flavor=lab-wide")
+	Boot(t, "cmp03", 6, "filler-b", "flavor=lab-wide")
+	plain := Boot(t, "cmp01", 6, "plain", "flavor=lab-wide")
+	high := Boot(t, "cmp01", 4, "high", "flavor=lab-wide", "lifeboat:priority=high")
 	Known(t, "cmp01", 10)
 	Fault(t, "power-cut", "cmp01")
 	left := func(ids []string) int {

@@ -132,19 +132,23 @@ func BMC(t testing.TB, host, verb string) string {
 	return strings.TrimSpace(Lab(t, "bmc", host, verb))
 }
 
-// Boot starts count servers on host and returns their ids once they are ACTIVE.
-func Boot(t testing.TB, host string, count int) []string {
+// Boot starts count servers on host and returns their ids once they are ACTIVE. More is
+// what `lab boot` takes: a prefix for their names, then KEY=VALUE.
+func Boot(t testing.TB, host string, count int, more ...string) []string {
 	t.Helper()
 	old := map[string]bool{}
 	for _, s := range Servers(t) {
 		old[s.ID] = true
 	}
-	Lab(t, "boot", host, strconv.Itoa(count))
+	Lab(t, append([]string{"boot", host, strconv.Itoa(count)}, more...)...)
 	var ids []string
 	for _, s := range Servers(t) {
 		if !old[s.ID] {
 			ids = append(ids, s.ID)
 		}
+	}
+	if len(ids) != count {
+		t.Fatalf("%d new servers on %s, want %d", len(ids), host, count)
 	}
 	return ids
 }

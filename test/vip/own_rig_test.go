@@ -137,39 +137,19 @@ func (w *ownRig) haproxy(name string) {
 	w.proxies[name] = w.daemon(w.nodes[name], "haproxy", "-db", "-f", cfg)
 }
 
-// files writes what docs/install.md tells.
+// files writes the controllers' files.
 func (w *ownRig) files(proxied bool) {
-	d, lifeboat := w.dir, filepath.Join(w.bin, "lifeboat")
-	w.sh("%s ca init %s/pki --cluster test", lifeboat, d)
-	for i := range 3 {
-		w.sh("%s ca issue %s/pki --id c%d --address 10.9.0.%d", lifeboat, d, i+1, 11+i)
-	}
-	w.sh("%s ring-key --out %s/ring.key", lifeboat, d)
-	token := strings.Repeat("t", 48)
-	w.write(filepath.Join(d, "shell.token"), token+"\n")
-	w.write(filepath.Join(d, "api.tokens"), "fence "+token+" test\n")
-	w.write(filepath.Join(d, "clouds.yaml"), "clouds:\n  none:\n    auth: {auth_url: http://10.9.0.250:5000/v3, username: x, password: x, project_name: x, user_domain_name: x, project_domain_name: x}\n")
-	for i, name := range []string{"c1", "c2", "c3"} {
-		socket := ""
-		if proxied {
-			socket = fmt.Sprintf("  haproxy_socket: %s/%s.sock\n", d, name)
-		}
-		w.write(filepath.Join(d, name+".yaml"), fmt.Sprintf(`cluster: test
-controller:
-  id: %[1]s
-  data_dir: %[2]s/%[1]s
-  peers: [{id: c1, address: "10.9.0.11:7947"}, {id: c2, address: "10.9.0.12:7947"}, {id: c3, address: "10.9.0.13:7947"}]
-tls: {ca: %[2]s/pki/ca.crt, certificate: %[2]s/pki/%[1]s.crt, key: %[2]s/pki/%[1]s.key}
-ring: {bind: "10.9.0.%[3]d:7946", key_file: %[2]s/ring.key}
-api: {token_file: %[2]s/api.tokens}
-nova: {cloud: none, clouds_file: %[2]s/clouds.yaml}
-vip:
+	w.controllers(func(name string) string {
+		text := `vip:
   addresses:
     - {name: internal, address: 10.9.0.100, interface: eth0, own: true}
     - {name: six, address: "fd00:9::100", interface: eth0, own: true}
-%[4]slog: {level: debug, format: text}
-`, name, d, 11+i, socket))
-	}
+`
+		if proxied {
+			text += w.socket(name)
+		}
+		return text
+	})
 }
 
 // start runs a controller; what an earlier one left on its kernel stays.

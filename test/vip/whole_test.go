@@ -208,13 +208,10 @@ func (s *site) logs() string {
 	return all.String()
 }
 
-// up builds the programs, and brings everything up as docs/install.md tells.
-func (s *site) up() {
+// controllers writes the three controllers' files as docs/install.md tells, with what a
+// test adds to each.
+func (s *site) controllers(more func(name string) string) {
 	s.t.Helper()
-	var err error
-	if s.bin, err = buildOnce(); err != nil {
-		s.t.Fatal(err)
-	}
 	d, lifeboat := s.dir, filepath.Join(s.bin, "lifeboat")
 	s.sh("%s ca init %s/pki --cluster test", lifeboat, d)
 	for i := range 3 {
@@ -225,15 +222,7 @@ func (s *site) up() {
 	s.write(filepath.Join(d, "shell.token"), token+"\n")
 	s.write(filepath.Join(d, "api.tokens"), "fence "+token+" test\n")
 	s.write(filepath.Join(d, "clouds.yaml"), "clouds:\n  none:\n    auth: {auth_url: http://10.9.0.250:5000/v3, username: x, password: x, project_name: x, user_domain_name: x, project_domain_name: x}\n")
-	hosts := ""
-	for i := range 3 {
-		hosts += fmt.Sprintf("  - {name: n%d, addresses: {management: 10.9.0.%d}}\n", i+1, 14+i)
-	}
 	for i, name := range []string{"c1", "c2", "c3"} {
-		socket := ""
-		if name != "c3" {
-			socket = fmt.Sprintf("  haproxy_socket: %s/%s.sock\n", d, name)
-		}
 		s.write(filepath.Join(d, name+".yaml"), fmt.Sprintf(`cluster: test
 controller:
   id: %[1]s
@@ -243,13 +232,41 @@ tls: {ca: %[2]s/pki/ca.crt, certificate: %[2]s/pki/%[1]s.crt, key: %[2]s/pki/%[1
 ring: {bind: "10.9.0.%[3]d:7946", key_file: %[2]s/ring.key}
 api: {token_file: %[2]s/api.tokens}
 nova: {cloud: none, clouds_file: %[2]s/clouds.yaml}
-vip:
+%[4]slog: {level: debug, format: text}
+`, name, d, 11+i, more(name)))
+	}
+}
+
+// socket names a controller's HAProxy in its file.
+func (s *site) socket(name string) string {
+	return fmt.Sprintf("  haproxy_socket: %s/%s.sock\n", s.dir, name)
+}
+
+// up builds the programs, and brings everything up as docs/install.md tells.
+func (s *site) up() {
+	s.t.Helper()
+	var err error
+	if s.bin, err = buildOnce(); err != nil {
+		s.t.Fatal(err)
+	}
+	d, lifeboat := s.dir, filepath.Join(s.bin, "lifeboat")
+	hosts := ""
+	for i := range 3 {
+		hosts += fmt.Sprintf("  - {name: n%d, addresses: {management: 10.9.0.%d}}\n", i+1, 14+i)
+	}
+	s.controllers(func(name string) string {
+		socket := ""
+		if name != "c3" {
+			socket = s.socket(name)
+		}
+		return fmt.Sprintf(`vip:
   addresses: [{name: internal, address: 10.9.0.100, interface: eth0}]
-%[4]s  targets:
+%s  targets:
     - {service: api, addresses: ["10.9.0.100:5000"], touch: http}
 hosts:
-%[5]slog: {level: debug, format: text}
-`, name, d, 11+i, socket, hosts))
+%s`, socket, hosts)
+	})
+	for _, name := range []string{"c1", "c2", "c3"} {
 		s.daemon(s.nodes[name], filepath.Join(s.bin, "lifeboat-controller"), "--config", filepath.Join(d, name+".yaml"))
 	}
 	s.await(60*time.Second, "the controllers have a leader, whom all report to", func(st api.VIPStatus) bool {
