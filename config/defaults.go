@@ -14,6 +14,6 @@ func DefaultPolicy() Policy {
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
 		Proofs: Proofs{Word: "alone", Watchdog: "alone", Storage: "required"},
-		Flap:   Flap{Limit: 4, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
+		Flap:   Flap{Limit: 6, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}
 }

@@ -138,7 +138,7 @@ func TestFlap(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(Dir(), "lifeboat")); err != nil { // its points are in the ledger
 		t.Fatal(err)
 	}
-	As(t, "storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 3, window: 1h, quarantine: 1h}")
+	As(t, "storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 6, window: 1h, quarantine: 1h}")
 	for round := range 3 {
 		Boot(t, "cmp02", 1) // for nothing nobody is fenced
 		Known(t, "cmp02", 1)
