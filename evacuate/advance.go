@@ -58,6 +58,9 @@ func (c *Core) advanceOpen(r *Recovery) {
 	case !r.Done(StepList):
 		a := act(r, StepList)
 		a.Proof = r.Proof
+		for _, s := range c.world.Servers[r.Host] {
+			a.Servers = append(a.Servers, s.ID)
+		}
 		c.begin(r, a, "")
 	case !r.Settled():
 		c.follow(r)

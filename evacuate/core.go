@@ -37,7 +37,7 @@ type Action struct {
 	Reason   string // disabled_reason to write, or to look for
 	Server   nova.ServerID
 	To       nova.Target     // evacuate: where it is asked to go
-	Servers  []nova.ServerID // to look at one by one
+	Servers  []nova.ServerID // to look at one by one; list: as they were listed before
 	Source   bool            // observe: list the host's servers too
 	Ends     bool            // observe: list what else was moving them too
 	Claims   bool            // observe: read whom Placement still gives room on the host too

@@ -240,16 +240,21 @@ func (f *flicker) Servers(ctx context.Context, host nova.HostName) ([]nova.Serve
 
 func TestListAgrees(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		cut   []int // how many servers the first lists show
-		asked int
-		ok    bool
-		found int
+		name   string
+		before int   // how many were listed while it lived
+		cut    []int // how many servers the first lists show
+		asked  int
+		ok     bool
+		found  int
 	}{
-		{"at once", nil, 2, true, 3},
-		{"one list is short", []int{2}, 3, true, 3},
-		{"every list differs from the last", []int{2, 1, 0, 2, 1, 0}, 6, false, 0},
-		{"empty and then whole", []int{0}, 3, true, 3},
+		{"at once", 0, nil, 2, true, 3},
+		{"one list is short", 0, []int{2}, 3, true, 3},
+		{"every list differs from the last", 0, []int{2, 1, 0, 2, 1, 0}, 6, false, 0},
+		{"empty and then whole", 0, []int{0}, 3, true, 3},
+		{"as it was before", 3, nil, 1, true, 3},
+		{"shorter than before", 3, []int{2}, 3, true, 3},
+		{"more than before", 2, nil, 2, true, 3},
+		{"empty, and before unknown", 0, []int{0, 0}, 2, true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onStage(t, func(s *stage) {
@@ -263,7 +268,9 @@ func TestListAgrees(t *testing.T) {
 					f.lists = append(f.lists, all[:n])
 				}
 				s.runner.Servers = f
-				o := s.do(s.action(evacuate.StepList, s.proven))
+				a := s.action(evacuate.StepList, s.proven)
+				a.Servers = s.servers[:c.before]
+				o := s.do(a)
 				if o.OK != c.ok || len(o.Servers) != c.found || f.asked != c.asked {
 					t.Errorf("ok %t, %d servers in %d lists: %s", o.OK, len(o.Servers), f.asked, o.Detail)
 				}

@@ -38,7 +38,8 @@ func (r *Runner) servers(ctx context.Context, host nova.HostName) ([]nova.Server
 }
 
 // list reads the host's servers until two lists agree: a cell that drops out
-// for a moment would leave servers behind in silence.
+// for a moment would leave servers behind in silence. The first may be that from before
+// the host died, unless it is empty: nobody may have read one.
 func (r *Runner) list(ctx context.Context, a evacuate.Action, o *evacuate.Outcome) error {
 	if _, err := proof(a); err != nil {
 		return err
@@ -46,23 +47,20 @@ func (r *Runner) list(ctx context.Context, a evacuate.Action, o *evacuate.Outcom
 	if err := r.stillOff(ctx, a); err != nil {
 		return err
 	}
-	last, err := r.servers(ctx, a.Host)
-	if err != nil {
-		return fmt.Errorf("list the servers of %s: %w", a.Host, err)
-	}
-	for range 5 {
-		if err := r.Clock.Sleep(ctx, listGap); err != nil {
-			return err
-		}
+	last, comparable := slices.Sorted(slices.Values(a.Servers)), len(a.Servers) > 0
+	for range 6 {
 		again, err := r.servers(ctx, a.Host)
 		if err != nil {
 			return fmt.Errorf("list the servers of %s: %w", a.Host, err)
 		}
-		if slices.Equal(ids(last), ids(again)) {
+		if comparable && slices.Equal(last, ids(again)) {
 			o.Servers = again
 			return nil
 		}
-		last = again
+		last, comparable = ids(again), true
+		if err := r.Clock.Sleep(ctx, listGap); err != nil {
+			return err
+		}
 	}
 	return fmt.Errorf("list the servers of %s: no two lists agree", a.Host)
 }
