@@ -39,6 +39,17 @@ type (
 		Reset(ctx context.Context, id nova.ServerID) (requestID string, err error)
 		Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
 	}
+	// Moves is what failback, reserved hosts and the forgetting of a host ask and change beside that.
+	Moves interface {
+		JoinAggregate(ctx context.Context, id int, host nova.HostName) error
+		LeaveAggregate(ctx context.Context, id int, host nova.HostName) error
+		LiveMigrate(ctx context.Context, id nova.ServerID, to nova.HostName) (requestID string, err error)
+		LiveMigrations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
+		Providers(ctx context.Context, host nova.HostName) ([]string, error)
+		Release(ctx context.Context, id nova.ServerID, providers []string) error
+		DeleteService(ctx context.Context, id string) error
+		DeleteProvider(ctx context.Context, id string) error
+	}
 )
 
 // API is the adapter under test.
@@ -46,6 +57,7 @@ type API interface {
 	Reads
 	ReadsServers
 	Writes
+	Moves
 }
 
 // Harness is a cloud to prove the adapter on: the emulator, or a real Nova.
@@ -56,6 +68,8 @@ type Harness struct {
 	Others []nova.HostName
 	// Boot puts n running servers on a host and waits for them.
 	Boot func(t *testing.T, host nova.HostName, n int) []nova.ServerID
+	// Aggregate makes an empty aggregate without a zone, and gives its number.
+	Aggregate func(t *testing.T) int
 	// Kill cuts the host's power; Restart brings it and nova-compute back.
 	Kill, Restart func(t *testing.T, host nova.HostName)
 	// Patience bounds one evacuation; Pause is slept between two looks.
@@ -75,13 +89,17 @@ func Contract(t *testing.T, h Harness) {
 	h.Run(t, "services", h.services)
 	h.Run(t, "aggregates", h.aggregates)
 	h.Run(t, "update", h.update)
+	h.Run(t, "members", h.members)
 	h.Run(t, "refusals", h.refusals)
+	h.Run(t, "live migration", h.live)
 	servers := h.Boot(t, h.Source, 3)
 	h.Run(t, "servers", func(t *testing.T) { h.servers(t, servers) })
 	h.Run(t, "stall", h.stall)
 	h.Run(t, "no host", func(t *testing.T) { h.noHost(t, servers[0]) })
 	h.Run(t, "evacuation", func(t *testing.T) { h.evacuation(t, servers) })
+	h.Run(t, "release", func(t *testing.T) { h.release(t, servers[0]) })
 	h.Run(t, "return", func(t *testing.T) { h.comesBack(t, servers) })
+	h.Run(t, "forget", func(t *testing.T) { h.forget(t, servers[0]) })
 }
 
 func (h Harness) ctx(t *testing.T) context.Context {

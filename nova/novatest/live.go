@@ -11,7 +11,8 @@ import (
 func (c *Cloud) FailMigrations(n int) { c.set(func() { c.failMigrations = n }) }
 
 // liveMigrate is compute/api.py, live_migrate, with a host that the scheduler is asked
-// about (2.30 and later): the guest stops at one end as it runs at the other.
+// about (2.30 and later): the guest stops at one end as it runs at the other. That a
+// server is there already is found by the conductor (conductor/tasks/live_migrate.py).
 func (c *Cloud) liveMigrate(s *server, raw json.RawMessage, requestID string) reply {
 	var body struct {
 		Host  *string `json:"host"`
@@ -24,8 +25,6 @@ func (c *Cloud) liveMigrate(s *server, raw json.RawMessage, requestID string) re
 	switch {
 	case dest == nil || dest.deleted:
 		return fault(400, fmt.Sprintf("Compute host %s could not be found.", *body.Host))
-	case dest == source:
-		return fault(400, "Unable to migrate instance to current host.")
 	case s.vmState != nova.VMActive && s.vmState != nova.VMPaused || s.task != "":
 		return fault(409, fmt.Sprintf("Cannot 'os-migrateLive' instance %s while it is in vm_state %s, task_state %s", s.id, s.vmState, s.task))
 	case s.locked && c.policy.Forbid:
@@ -34,18 +33,19 @@ func (c *Cloud) liveMigrate(s *server, raw json.RawMessage, requestID string) re
 		return fault(400, "Compute service of "+s.host+" is unavailable at this time.")
 	}
 	n := c.nextID("migration")
-	row := &migration{id: n, uuid: uuid("3a", n), server: s.id, source: s.host, dest: dest.name, kind: nova.TypeLiveMigration, status: "accepted", created: c.now()}
+	row := &migration{id: n, uuid: uuid("3a", n), server: s.id, source: s.host, kind: nova.TypeLiveMigration, status: "accepted", created: c.now()}
 	c.migrations = append(c.migrations, row)
 	s.task = nova.TaskMigrating
 	s.act("live-migration", requestID, c.now())
 	c.after(c.opts.Schedule, func() {
 		left := c.usage()[dest.name].left(dest)
-		if c.failMigrations > 0 || dest.disabled || dest.disabledTrait || !c.up(dest) || left.ram < s.ramMiB || c.server(s.id) == nil {
+		if c.failMigrations > 0 || dest == source || dest.disabled || dest.disabledTrait || !c.up(dest) || left.ram < s.ramMiB || c.server(s.id) == nil {
 			c.failMigrations = max(0, c.failMigrations-1)
 			c.setStatus(row, nova.MigrationError)
 			s.task = ""
 			return
 		}
+		row.dest = dest.name
 		c.setStatus(row, "running")
 		c.after(c.opts.Spawn, func() {
 			if c.server(s.id) == nil || !source.alive() || !dest.alive() {

@@ -15,11 +15,12 @@ func TestContractOnEmulator(t *testing.T) {
 		cloud.AddHost("cmp01")
 		cloud.AddHost("cmp02")
 		cloud.AddHost("cmp03")
-		cloud.SetAggregates(nova.Aggregate{Name: "fast", Zone: "az1", Hosts: []nova.HostName{"cmp01"}, Metadata: map[string]string{"ssd": "true"}})
+		cloud.SetAggregates(nova.Aggregate{Name: "fast", Zone: "az1", Hosts: []nova.HostName{"cmp01"}, Metadata: map[string]string{"ssd": "true"}}, nova.Aggregate{Name: "contract"})
 		novatest.Contract(t, novatest.Harness{
 			API: client, Source: "cmp01", Others: []nova.HostName{"cmp02", "cmp03"},
-			Boot: func(_ *testing.T, host nova.HostName, n int) []nova.ServerID { return cloud.Boot(host, n) },
-			Kill: func(_ *testing.T, host nova.HostName) { cloud.PowerOff(host) },
+			Boot:      func(_ *testing.T, host nova.HostName, n int) []nova.ServerID { return cloud.Boot(host, n) },
+			Aggregate: func(*testing.T) int { return 2 },
+			Kill:      func(_ *testing.T, host nova.HostName) { cloud.PowerOff(host) },
 			Restart: func(_ *testing.T, host nova.HostName) {
 				cloud.PowerOn(host)
 				cloud.RestartCompute(host)

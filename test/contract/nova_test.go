@@ -6,6 +6,7 @@
 //	LIFEBOAT_NOVA=1 and an account in OS_*             the cloud; without it the test is skipped
 //	LIFEBOAT_NOVA_BOOT='cmd %s %d'                      boots that many servers on that host and waits
 //	LIFEBOAT_NOVA_KILL='cmd %s', …_RESTART='cmd %s'     the host dies; it and its nova-compute come back
+//	LIFEBOAT_NOVA_AGGREGATE='cmd'                       makes an empty aggregate and prints its number
 //	LIFEBOAT_NOVA_SOURCE, LIFEBOAT_NOVA_OTHERS          hosts; default: the first of os-services, the rest
 //
 // It disables, forces down and evacuates SOURCE: never give it a cloud with
@@ -13,7 +14,7 @@
 // namespace of its own:
 //
 //	go test -c -tags contract -o /tmp/contract.test ./test/contract
-//	cd test/lab && eval "$(./lab env)" && LIFEBOAT_NOVA=1 LIFEBOAT_NOVA_BOOT="$PWD/lab boot %s %d c-\$\$" \
+//	cd test/lab && eval "$(./lab env)" && LIFEBOAT_NOVA=1 LIFEBOAT_NOVA_BOOT="$PWD/lab boot %s %d c-\$\$" LIFEBOAT_NOVA_AGGREGATE="$PWD/lab aggregate contract" \
 //	  LIFEBOAT_NOVA_KILL="$PWD/lab power %s off" LIFEBOAT_NOVA_RESTART="$PWD/lab power %s on" \
 //	  ./lab run lbctl /tmp/contract.test -test.run TestNova -test.v
 package contract
@@ -25,6 +26,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +64,14 @@ func TestNova(t *testing.T) {
 	}
 	novatest.Contract(t, novatest.Harness{
 		API: client, Source: source, Others: others,
-		Boot:     func(t *testing.T, host nova.HostName, n int) []nova.ServerID { return bootOn(t, client, host, n) },
+		Boot: func(t *testing.T, host nova.HostName, n int) []nova.ServerID { return bootOn(t, client, host, n) },
+		Aggregate: func(t *testing.T) int {
+			id, err := strconv.Atoi(strings.TrimSpace(command(t, "LIFEBOAT_NOVA_AGGREGATE")))
+			if err != nil {
+				t.Fatalf("LIFEBOAT_NOVA_AGGREGATE printed no number: %v", err)
+			}
+			return id
+		},
 		Kill:     func(t *testing.T, host nova.HostName) { command(t, "LIFEBOAT_NOVA_KILL", host) },
 		Restart:  func(t *testing.T, host nova.HostName) { command(t, "LIFEBOAT_NOVA_RESTART", host) },
 		Patience: 3 * time.Minute, Pause: 500 * time.Millisecond,
@@ -107,14 +116,16 @@ func bootOn(t *testing.T, client *rest.Client, host nova.HostName, n int) []nova
 	return fresh
 }
 
-func command(t *testing.T, variable string, args ...any) {
+func command(t *testing.T, variable string, args ...any) string {
 	t.Helper()
 	form := os.Getenv(variable)
 	if form == "" {
 		t.Skipf("%s is not set", variable)
 	}
 	line := fmt.Sprintf(form, args...)
-	if out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
+	if err != nil {
 		t.Fatalf("%s: %v\n%s", line, err, out)
 	}
+	return string(out)
 }

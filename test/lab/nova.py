@@ -136,6 +136,15 @@ def do_group(name, policy):
     print(call("POST", "/os-server-groups", {"server_group": {"name": name, "policy": policy}})["server_group"]["id"])
 
 
+def do_aggregate(name):
+    for a in call("GET", "/os-aggregates")["aggregates"]:
+        if a["name"] == name:
+            for h in a["hosts"]:
+                call("POST", "/os-aggregates/%s/action" % a["id"], {"remove_host": {"host": h}})
+            call("DELETE", "/os-aggregates/%s" % a["id"])
+    print(call("POST", "/os-aggregates", {"aggregate": {"name": name}})["aggregate"]["id"])
+
+
 def do_flavor(name, disk):
     if not any(f["id"] == name for f in call("GET", "/flavors")["flavors"]):
         call("POST", "/flavors", {"flavor": {"id": name, "name": name, "ram": 64, "disk": int(disk), "vcpus": 1}})
