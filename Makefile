@@ -64,7 +64,7 @@ lab: # acceptance, short form: root, Debian 12, after `test/lab/lab install`
 bench-lab: # recoveries on the lab beside what its Nova needs by hand; BENCH=full: 100 servers, too. On an idle machine
 	LIFEBOAT_BENCH=$(BENCH) $(GO) test -tags lab -count=1 -timeout 60m ./test/lab -run '^TestBench$$' -v
 
-vip: # the control plane's address: root, `apt-get install $(make -s vip-packages)`; network namespaces of its own, 80 s
+vip: # the control plane's address: root, `apt-get install $(make -s vip-packages)`; network namespaces of its own, 2.5 min
 	$(GOTEST) -tags vip -count=1 -parallel 6 -timeout 10m ./test/vip
 
 vip-packages: # what `make vip` needs of Debian; none of it is to be started by itself

@@ -80,7 +80,7 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		DMIDir:     DefaultDMIDir,
 		Sensors:    Sensors{ComputeProcess: "nova-compute"},
 		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
-		VIP:        AgentVIP{Probe: true, Repair: RepairOn},
+		VIP:        AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff},
 		Log:        defaultLog(),
 	}
 	d := decode(name, data, a)

@@ -39,6 +39,8 @@ type VIPAddress struct {
 	Own bool `yaml:"own,omitempty"`
 	// MACs may answer for it and are no controller's.
 	MACs []string `yaml:"macs,omitempty"`
+	// Vias are controllers' own addresses that accept its traffic without having it.
+	Vias []netip.Addr `yaml:"vias,omitempty"`
 }
 
 // VIPTarget is a service that hosts need.
@@ -80,6 +82,9 @@ type AgentVIP struct {
 	// Repair of its way to a VIP that has moved: off, dry-run or on. In the modes off,
 	// observe and shadow it is a dry run whatever stands here.
 	Repair string `yaml:"repair"`
+	// Route lets it go by another controller while its way to a VIP is broken: off,
+	// dry-run or on.
+	Route string `yaml:"route"`
 }
 
 // Words of the section.
@@ -151,6 +156,7 @@ func (c *Controller) checkVIP(d *decoder) {
 		if a.Own {
 			c.checkOwned(d, at, a)
 		}
+		c.checkVias(d, at, a)
 		names[a.Name], addresses[a.Address] = true, true
 		for j, mac := range a.MACs {
 			if !macForm.MatchString(mac) {
@@ -174,6 +180,15 @@ func (c *Controller) checkBehind(d *decoder) {
 		d.fault("vip.checks.rabbitmq", "give username and password of a user with the tag monitoring")
 	}
 	d.optionalFile("vip.checks.rabbitmq.ca", k.RabbitMQ.CA)
+}
+
+// checkVias: an address that hosts may go by must be one of a controller's own.
+func (c *Controller) checkVias(d *decoder, at string, a VIPAddress) {
+	for i, via := range a.Vias {
+		if !via.IsValid() || via.IsUnspecified() || via.IsLoopback() || via.IsMulticast() || via == a.Address || via.Is4() != a.Address.Is4() {
+			d.fault(item(key(at, "vias"), i), "%s is no controller's own address of the same family: give one that accepts traffic for %s", via, a.Address)
+		}
+	}
 }
 
 // checkOwned: who moves an address must know where to, must be able to ask who has it,
@@ -216,4 +231,5 @@ func (c *Controller) checkTargets(d *decoder) {
 
 func (d *decoder) agentVIP(v AgentVIP) {
 	d.oneOf("vip.repair", v.Repair, []string{RepairOff, RepairDryRun, RepairOn})
+	d.oneOf("vip.route", v.Route, []string{RepairOff, RepairDryRun, RepairOn})
 }

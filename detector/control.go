@@ -95,6 +95,10 @@ type PathRow struct {
 	// Neighbours and Connections count its repairs since its agent started.
 	Neighbours  int `json:"neighbours,omitempty"`
 	Connections int `json:"connections,omitempty"`
+	// Detours are VIPs that it reaches another way now, Routes counts how often it took
+	// one since its agent started.
+	Detours int `json:"detours,omitempty"`
+	Routes  int `json:"routes,omitempty"`
 }
 
 // Fails says that some target does not answer well.

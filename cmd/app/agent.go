@@ -134,6 +134,10 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	}
 	a.stop.every(sensorEvery, func(context.Context) { a.gate.Store(a.gateSensor()) })
 	a.stop.every(networksEvery, a.lookAround)
+	if err := a.ways.other.clear(); err != nil {
+		a.log.Warn("other ways to the control plane that an earlier agent took may be left", "reason", err)
+	}
+	a.stop.onStop("other ways to the control plane", a.ways.other.clear)
 	a.stop.wg.Go(func() { a.ways.ask(a.stop.ctx) })
 	a.stop.every(mendEvery, a.ways.tend)
 	a.stop.every(rosterEvery, a.fetchRoster)

@@ -26,6 +26,7 @@ type ways struct {
 	a     *Agent
 	paths *watch.Paths
 	hands *watch.Hands
+	other *detours
 	told  map[string]bool // what was logged of a dry run
 	// indirect asks others on what this host does not reach.
 	indirect *indirect
@@ -40,7 +41,7 @@ type ways struct {
 }
 
 func newWays(a *Agent) *ways {
-	w := &ways{a: a, hands: &watch.Hands{Now: a.clock.Now}, told: map[string]bool{}, mended: map[string]time.Time{}, did: map[vip.RepairKind]int{}}
+	w := &ways{a: a, hands: &watch.Hands{Now: a.clock.Now}, told: map[string]bool{}, mended: map[string]time.Time{}, did: map[vip.RepairKind]int{}, other: newDetours(a)}
 	w.paths = &watch.Paths{Now: a.clock.Now, Log: a.log, Ask: watch.Ask, Neighbours: watch.Neighbours}
 	if a.seams.Ask != nil {
 		w.paths.Ask, w.paths.Neighbours = a.seams.Ask, nil
@@ -72,6 +73,7 @@ func (w *ways) row() *detector.PathRow {
 		w.mu.Lock()
 		row.Neighbours, row.Connections = w.did[vip.RepairNeighbour], w.did[vip.RepairConnection]
 		w.mu.Unlock()
+		row.Detours, row.Routes = w.other.count()
 	}
 	return row
 }
@@ -91,6 +93,7 @@ func (w *ways) ask(ctx context.Context) {
 		w.mu.Unlock()
 		w.paths.Set(orders.VIPs, orders.Targets)
 		w.paths.Round(ctx)
+		w.other.ask(ctx, *orders)
 		if w.a.clock.Sleep(ctx, watch.PathsEvery*9/10+rand.N(watch.PathsEvery/5)) != nil {
 			return
 		}
@@ -133,10 +136,12 @@ func (w *ways) tend(context.Context) {
 	w.mu.Lock()
 	orders := w.orders
 	w.mu.Unlock()
+	w.other.gone(orders)
 	if sender == nil || len(orders.VIPs) == 0 || a.cfg.VIP.Repair == config.RepairOff || a.seams.Ask != nil {
 		return
 	}
-	for _, c := range sender.Contacts() {
+	contacts := sender.Contacts()
+	for _, c := range contacts {
 		if c.Leader == c.ID && !c.Heard.IsZero() {
 			w.hear(c, a.clock.Now())
 		}
@@ -164,6 +169,8 @@ func (w *ways) tend(context.Context) {
 			}
 			w.repair(v, r, mend)
 		}
+		settled := way.Holder != nil && (way.Neighbour == nil || way.Neighbour.MAC == way.Holder.MAC)
+		w.other.step(v, settled, mayDetour(contacts, a.clock.Now()), w.paths)
 	}
 	w.hands.Forget(living)
 	w.paths.Hanging(hanging)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -40,7 +39,7 @@ type vips struct {
 	wrote   time.Time
 	// mended is what each host had mended as it was last journalled, news what was
 	// since.
-	mended map[nova.HostName][2]int
+	mended map[nova.HostName]vip.Mended
 	news   []string
 
 	own    *owning // nil: another moves the addresses
@@ -66,7 +65,7 @@ type ownedSince struct {
 }
 
 func newVIPs(c *Controller) *vips {
-	x := &vips{c: c, sights: map[detector.Observer]agedSight{}, tracker: vip.NewTracker(), owned: map[string]ownedSince{}, mended: map[nova.HostName][2]int{}, stored: &storedAt{read: c.clock.Read, at: map[uint64]clock.Reading{}}}
+	x := &vips{c: c, sights: map[detector.Observer]agedSight{}, tracker: vip.NewTracker(), owned: map[string]ownedSince{}, mended: map[nova.HostName]vip.Mended{}, stored: &storedAt{read: c.clock.Read, at: map[uint64]clock.Reading{}}}
 	if c.cfg.VIP.Watched() {
 		x.vips, x.targets = vipsOf(c.cfg.VIP), targetsOf(c.cfg.VIP)
 	}
@@ -77,7 +76,7 @@ func newVIPs(c *Controller) *vips {
 func vipsOf(cfg config.VIP) []vip.VIP {
 	var all []vip.VIP
 	for _, a := range cfg.Addresses {
-		v := vip.VIP{Name: a.Name, Address: a.Address.Unmap()}
+		v := vip.VIP{Name: a.Name, Address: a.Address.Unmap(), Vias: a.Vias}
 		for _, text := range a.MACs {
 			var mac detector.MAC
 			if mac.UnmarshalText([]byte(text)) == nil { // the file was checked
@@ -242,14 +241,12 @@ func (x *vips) note(now time.Time) {
 // that has started again, begins anew.
 func (x *vips) count(rows []vip.HostRow) {
 	for _, r := range rows {
-		now := [2]int{r.Row.Neighbours, r.Row.Connections}
+		now := vip.MendedBy(r.Row)
 		before, known := x.mended[r.Host]
 		x.mended[r.Host] = now
-		n, c := now[0]-before[0], now[1]-before[1]
-		if !known || n < 0 || c < 0 || n+c == 0 || len(x.news) >= newsMost {
-			continue
+		if text := now.Since(before); known && text != "" && len(x.news) < newsMost {
+			x.news = append(x.news, string(r.Host)+" "+text)
 		}
-		x.news = append(x.news, fmt.Sprintf("%s has mended its way: %d neighbour entries forgotten, %d connections ended", r.Host, n, c))
 	}
 }
 

@@ -28,7 +28,8 @@ func (c *Controller) word(host nova.HostName, start string) (w heartbeat.Word) {
 			w.Noted = h.Watchdog.Serial
 		}
 	})
-	if w.Owners = c.vips.owners(); w.Owners != nil {
+	w.Owners = c.vips.owners()
+	if len(c.vips.vips) > 0 { // a follower permits, too: a broken way may be the one to the leader
 		reach := c.reach()
 		c.machine.Locked(func(s *evacuate.State) { w.Mend = evacuate.MayWatch(host, s, reach, c.policy) })
 	}

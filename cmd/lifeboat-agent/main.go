@@ -1,5 +1,6 @@
 // lifeboat-agent runs one agent until it is told to stop; `lifeboat-agent gate` waits
-// until this host may start its nova-compute.
+// until this host may start its nova-compute; `lifeboat-agent vip-release` takes back the
+// ways to the control plane that one may have left.
 package main
 
 import (
@@ -15,6 +16,9 @@ const defaultConfig = "/etc/lifeboat/agent.yaml"
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "gate" {
 		os.Exit(app.Exit(gate(os.Args[2:])))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "vip-release" {
+		os.Exit(app.Exit(app.ReleaseWays()))
 	}
 	path := flag.String("config", defaultConfig, "the configuration `file`")
 	version := flag.Bool("version", false, "print the version and exit")

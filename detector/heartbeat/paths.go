@@ -33,6 +33,8 @@ func putPaths(w *writer, row *detector.PathRow) {
 	}
 	w.number(uint64(max(row.Neighbours, 0)))
 	w.number(uint64(max(row.Connections, 0)))
+	w.number(uint64(max(row.Detours, 0)))
+	w.number(uint64(max(row.Routes, 0)))
 }
 
 // getPaths reads what a sender without such a sight does not write. What is not
@@ -68,6 +70,9 @@ func getPaths(rest []byte) *detector.PathRow {
 		row.Owners = append(row.Owners, mac)
 	}
 	row.Neighbours, row.Connections = small(&r), small(&r)
+	if len(r.b) > 0 { // an older sender ends here
+		row.Detours, row.Routes = small(&r), small(&r)
+	}
 	if r.bad {
 		return nil
 	}

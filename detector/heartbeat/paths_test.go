@@ -11,7 +11,7 @@ import (
 
 func TestPathsTravel(t *testing.T) {
 	hb := testHeartbeat
-	row := &detector.PathRow{List: 1<<32 - 1, Age: 1500 * time.Millisecond, Owners: []detector.MAC{{2, 0, 0, 0, 0, 17}, {}}, Hanging: 3, Peers: 2, PeersAsked: 3, Neighbours: 1, Connections: 4}
+	row := &detector.PathRow{List: 1<<32 - 1, Age: 1500 * time.Millisecond, Owners: []detector.MAC{{2, 0, 0, 0, 0, 17}, {}}, Hanging: 3, Peers: 2, PeersAsked: 3, Neighbours: 1, Connections: 4, Detours: 1, Routes: 2}
 	for i := range detector.MaxPathTargets {
 		row.Words = append(row.Words, detector.PathWord(i%4))
 	}
@@ -31,9 +31,17 @@ func TestPathsTravel(t *testing.T) {
 	}
 	// A row that was cut is none, and its heartbeat is a sign of life all the same.
 	for n := len(plain) + 1; n < len(payload); n++ {
+		if n == len(payload)-2 {
+			continue // where an older agent ends
+		}
 		if got, ok := getHeartbeat(datagram{payload: payload[:n]}); !ok || got.Paths != nil || len(got.Networks) != 2 {
 			t.Errorf("cut to %d of %d bytes: %v %+v", n, len(payload), ok, got.Paths)
 		}
+	}
+	older := *row
+	older.Detours, older.Routes = 0, 0
+	if got, ok := getHeartbeat(datagram{payload: payload[:len(payload)-2]}); !ok || !reflect.DeepEqual(got.Paths, &older) {
+		t.Errorf("of an older agent: %v %+v", ok, got.Paths)
 	}
 	if got, ok := getHeartbeat(datagram{payload: append(bytes.Clone(payload), "and more"...)}); !ok || !reflect.DeepEqual(got.Paths, row) {
 		t.Errorf("of a newer agent: %v %+v", ok, got.Paths)

@@ -21,6 +21,9 @@ type VIP struct {
 	Address netip.Addr `json:"address"`
 	// Allowed are MACs that may answer for it and are no controller's: a proxy's.
 	Allowed []detector.MAC `json:"allowed,omitempty"`
+	// Vias are controllers' own addresses that accept its traffic without having it:
+	// hosts whose way is broken may go by them.
+	Vias []netip.Addr `json:"vias,omitempty"`
 }
 
 // Kind is what is wrong with a VIP. The same string stands in log, metric, API and

@@ -73,6 +73,9 @@ type HostPath struct {
 	// Neighbours and Connections count what it has mended since its agent started.
 	Neighbours  int `json:"neighbours,omitempty"`
 	Connections int `json:"connections,omitempty"`
+	// Detours are VIPs that it reaches another way now, Routes counts those ways.
+	Detours int `json:"detours,omitempty"`
+	Routes  int `json:"routes,omitempty"`
 }
 
 // Matrix is every host's sight of every target.
@@ -110,7 +113,7 @@ func Assess(targets []Target, rows []HostRow, fresh time.Duration) Assessment {
 		}
 		p := HostPath{Host: r.Host, Age: r.Row.Age, Words: r.Row.Words, Fails: failing(targets, r.Row.Words), Fresh: r.Row.Age <= fresh,
 			Owners: r.Row.Owners, Hanging: r.Row.Hanging, Peers: r.Row.Peers, PeersAsked: r.Row.PeersAsked,
-			Neighbours: r.Row.Neighbours, Connections: r.Row.Connections}
+			Neighbours: r.Row.Neighbours, Connections: r.Row.Connections, Detours: r.Row.Detours, Routes: r.Row.Routes}
 		a.Matrix.Hosts = append(a.Matrix.Hosts, p)
 		if !p.Fresh {
 			continue

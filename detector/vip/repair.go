@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -58,6 +59,7 @@ type RepairKind string
 const (
 	RepairNeighbour  RepairKind = "neighbour"  // forget the entry; the kernel asks anew
 	RepairConnection RepairKind = "connection" // end it; its owner gets ECONNABORTED
+	RepairRoute      RepairKind = "route"      // go by another controller (Detour)
 )
 
 // Repair is one thing to do on a host.
@@ -127,4 +129,30 @@ func Hangs(c Connection, w Way) string {
 		return "it is from before the VIP moved, and a new one works"
 	}
 	return ""
+}
+
+// Mended is what a host has done for its ways since its agent started, and how it goes
+// now.
+type Mended struct{ Neighbours, Connections, Routes, Detours int }
+
+// MendedBy reads a row.
+func MendedBy(r detector.PathRow) Mended {
+	return Mended{r.Neighbours, r.Connections, r.Routes, r.Detours}
+}
+
+// Since says what is new in it, "" where nothing is. Fewer than before is an agent that
+// has started again.
+func (m Mended) Since(before Mended) string {
+	n, c, r := m.Neighbours-before.Neighbours, m.Connections-before.Connections, m.Routes-before.Routes
+	var all []string
+	if n >= 0 && c >= 0 && n+c > 0 {
+		all = append(all, fmt.Sprintf("has mended its way: %d neighbour entries forgotten, %d connections ended", n, c))
+	}
+	switch {
+	case r > 0:
+		all = append(all, fmt.Sprintf("goes to the control plane by another controller: %d other ways taken", r))
+	case m.Detours < before.Detours:
+		all = append(all, "goes to the control plane the usual way again")
+	}
+	return strings.Join(all, "; ")
 }

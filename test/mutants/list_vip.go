@@ -16,6 +16,9 @@ func vip() []Mutant {
 		m("rows of long ago count", "vip/matrix.go", "Fresh: r.Row.Age <= fresh,", "Fresh: true,", matrix),
 		m("connections are ended before the neighbour is right", "vip/repair.go", "if n := w.Neighbour; n != nil && n.MAC != (detector.MAC{}) && n.MAC != w.Holder.MAC {", "if n := w.Neighbour; n != nil && false {", matrix),
 		m("connections to other ports are ended", "vip/repair.go", "why != \"\" && slices.Contains(ports, c.Remote.Port()) &&", "why != \"\" && (true || slices.Contains(ports, 0)) &&", matrix),
+		m("a host goes another way though nobody else reaches the VIP", "vip/detour.go", "2*v.Peers <= v.PeersAsked ||", "", matrix),
+		m("a host goes another way while two have the VIP", "vip/detour.go", "if !v.Settled || v.Asked", "if v.Asked", matrix),
+		m("another way stays when the usual one is well", "vip/detour.go", "case !d.well.IsZero() && v.UsualAt", "case false && v.UsualAt", matrix),
 	}, owning()...)
 }
 

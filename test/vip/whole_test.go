@@ -22,6 +22,10 @@ import (
 type site struct {
 	*rig
 	bin string
+	// What stands in the files beside: at the address, in the section vip of the
+	// controllers, and in the agents'.
+	address, section, agent string
+	agents                  map[string]*exec.Cmd
 }
 
 // TestWhole runs controllers and agents as they are shipped beside keepalived and
@@ -260,11 +264,11 @@ func (s *site) up() {
 			socket = s.socket(name)
 		}
 		return fmt.Sprintf(`vip:
-  addresses: [{name: internal, address: 10.9.0.100, interface: eth0}]
+  addresses: [{name: internal, address: 10.9.0.100, interface: eth0%s}]
 %s  targets:
     - {service: api, addresses: ["10.9.0.100:5000"], touch: http}
 hosts:
-%s`, socket, hosts)
+%s`, s.address, socket+s.section, hosts)
 	})
 	for _, name := range []string{"c1", "c2", "c3"} {
 		s.daemon(s.nodes[name], filepath.Join(s.bin, "lifeboat-controller"), "--config", filepath.Join(d, name+".yaml"))
@@ -276,9 +280,29 @@ hosts:
 	for i, name := range []string{"n1", "n2", "n3"} {
 		file := filepath.Join(d, name+".yaml")
 		s.write(file, fmt.Sprintf("host: %[1]s\ndata_dir: %[2]s/%[1]s\nring: {bind: \"10.9.0.%[3]d:7946\"}\nheartbeat: {bind: \"10.9.0.%[3]d:0\"}\n"+
-			"controllers: [\"10.9.0.11:7947\", \"10.9.0.12:7947\", \"10.9.0.13:7947\"]\nlog: {level: debug, format: text}\n", name, d, 14+i))
+			"controllers: [\"10.9.0.11:7947\", \"10.9.0.12:7947\", \"10.9.0.13:7947\"]\nlog: {level: debug, format: text}\n%[4]s", name, d, 14+i, s.agent))
 		s.write(filepath.Join(d, name+".token"), s.lifeboat("token", "create", name))
 		s.sh("ip netns exec %s %s enroll --config %s --enrol-token-file %s", s.nodes[name].ns, lifeboat, file, filepath.Join(d, name+".token"))
-		s.daemon(s.nodes[name], filepath.Join(s.bin, "lifeboat-agent"), "--config", file)
+		s.begin(name)
+	}
+}
+
+// begin starts a host's agent.
+func (s *site) begin(name string) {
+	if s.agents == nil {
+		s.agents = map[string]*exec.Cmd{}
+	}
+	s.agents[name] = s.daemon(s.nodes[name], filepath.Join(s.bin, "lifeboat-agent"), "--config", filepath.Join(s.dir, name+".yaml"))
+}
+
+// end sends a host's agent a signal, and waits until it has ended.
+func (s *site) end(name string, with syscall.Signal) {
+	s.t.Helper()
+	pid := s.agents[name].Process.Pid // `ip netns exec` has become it
+	for began := time.Now(); syscall.Kill(pid, with) == nil; time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			s.t.Fatalf("the agent of %s does not end", name)
+		}
+		with = 0
 	}
 }

@@ -80,6 +80,32 @@ func (p *Paths) Hanging(n int) {
 	p.hanging = n
 }
 
+// At is what the services at a VIP came to together, when they were last asked, and how
+// many other hosts were asked then and reached them: ok where one answers, silent where
+// none does. Zero: not asked yet.
+func (p *Paths) At(name string) (word detector.PathWord, at time.Time, asked, reached int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.targets) == 0 || p.at.IsZero() || slices.Contains(p.known, false) {
+		return detector.PathOK, time.Time{}, 0, 0
+	}
+	n := 0
+	word = detector.PathSilent
+	for i, t := range p.targets {
+		if t.VIP != name || t.Informs {
+			continue
+		}
+		n++
+		if w := p.words[i]; w == detector.PathOK || word == detector.PathSilent {
+			word = w
+		}
+	}
+	if n == 0 {
+		return detector.PathOK, time.Time{}, 0, 0
+	}
+	return word, p.at, p.peers[0], p.peers[1]
+}
+
 // Answered is when a service at a VIP last answered.
 func (p *Paths) Answered(name string) time.Time {
 	p.mu.Lock()

@@ -20,10 +20,11 @@ import (
 const AskTime = 700 * time.Millisecond
 
 // Ask connects to a target and touches its protocol.
-func Ask(ctx context.Context, t vip.Target) detector.PathWord {
+func Ask(ctx context.Context, t vip.Target) detector.PathWord { return ask(ctx, t, net.Dialer{}) }
+
+func ask(ctx context.Context, t vip.Target, d net.Dialer) detector.PathWord {
 	ctx, cancel := context.WithTimeout(ctx, AskTime)
 	defer cancel()
-	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", t.Address.String())
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return detector.PathRefused
