@@ -263,8 +263,8 @@ func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Serv
 		n.State, n.Dest, n.Reason = EvacDone, s.Host, fmt.Sprintf("its row ended as %s, but it is well there: somebody else moved it", m.Status)
 	case moved && s.VMState == nova.VMError:
 		n.State, n.Reason = EvacSkipped, fmt.Sprintf("is on %s in state error%s: it needs an operator", s.Host, because(s.Fault))
-	case moved || s.TaskState != "":
-		return nil // still settling
+	case moved || s.TaskState != "" || m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted:
+		return nil // still settling; a guest whose row is done runs, wherever Nova has it: it is not repeated
 	default:
 		n.State, n.Row = EvacFailed, 0
 		n.AfterRow = m.ID

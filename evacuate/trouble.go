@@ -66,10 +66,14 @@ func (c *Core) trouble(r *Recovery, e *Evacuation, obs *Observation) string {
 	case e.State == EvacIntent && long:
 		return "whether Nova took its request is not known, and something is still being done with it"
 	case e.State == EvacFollowing && long:
-		if m, ok := row(e, obs); ok {
-			return fmt.Sprintf("its migration row %d is %s for too long; Nova may still run it, so it is not repeated", m.ID, m.Status)
+		m, ok := row(e, obs)
+		switch {
+		case !ok:
+			return "Nova took its request and shows no migration row for it"
+		case m.Status.Terminal():
+			return fmt.Sprintf("its migration row %d has ended as %s, and Nova does not show it at rest elsewhere: it may run at %s, so it is not repeated", m.ID, m.Status, cmp.Or(m.Dest, "its destination"))
 		}
-		return "Nova took its request and shows no migration row for it"
+		return fmt.Sprintf("its migration row %d is %s for too long; Nova may still run it, so it is not repeated", m.ID, m.Status)
 	case e.State == EvacFollowing && e.Dest == "" && lasts > claimed:
 		return "Nova has given it no destination for a minute: do its conductor and scheduler work? It may still run it, so it is not repeated"
 	case e.Attempt >= manyFailures && e.Last != "":

@@ -31,6 +31,7 @@ func recovery() []Mutant {
 		m("a POST for what is not there", "3", "promise.go", "if _, here := obs.Source[e.Server]; !here ||", "if here := true; !here ||"),
 		m("no limit to what is in flight", "concurrency", "promise.go", "if l.total >= limit {", "if false {"),
 		m("done is believed before the server is elsewhere", "6", "evacuations.go", "case moved && well(s) && (m.Status == nova.MigrationDone", "case well(s) && (m.Status == nova.MigrationDone"),
+		m("an attempt whose row is done is sent again", "3", "evacuations.go", " || m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted:", ":"),
 		m("a lost attempt is repeated before its destination is proven off", "3", "destination.go", "if n.Dest == \"\" || !off ||", "if n.Dest == \"\" || !off && false ||"),
 		m("the ledger takes a repetition without that proof", "3", "destination.go", "if err := s.gone(l); err != nil && (n.State == EvacIntent", "if err := s.gone(l); false && (n.State == EvacIntent"),
 		m("where a server was before the proof is believed", "3", "destination.go", "!obs.Began.After(c.sawFirst(\"off \"+string(by)))", "false"),
