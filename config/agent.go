@@ -49,10 +49,20 @@ type Heartbeat struct {
 type Sensors struct {
 	// ComputeProcess is the name of nova-compute's process; "" looks for none.
 	ComputeProcess string `yaml:"compute_process"`
+	// Libvirt is the read-only socket that is asked which instances run here: "auto" for
+	// the usual ones, "off" for none. LibvirtURI is what is asked for there.
+	Libvirt    string `yaml:"libvirt"`
+	LibvirtURI string `yaml:"libvirt_uri"`
 	// Targets are addresses by network that are asked beside other hosts whether
 	// the network works: a gateway, a storage server.
 	Targets map[string][]netip.Addr `yaml:"targets,omitempty"`
 }
+
+// Words of Sensors.Libvirt that are no path.
+const (
+	LibvirtAuto = "auto"
+	LibvirtOff  = "off"
+)
 
 // Where Linux shows SMBIOS. The UUID and the serial numbers are root's alone.
 const (
@@ -78,7 +88,7 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		BootIDFile: "/proc/sys/kernel/random/boot_id",
 		UUIDFile:   DefaultUUIDFile,
 		DMIDir:     DefaultDMIDir,
-		Sensors:    Sensors{ComputeProcess: "nova-compute"},
+		Sensors:    Sensors{ComputeProcess: "nova-compute", Libvirt: LibvirtAuto, LibvirtURI: "qemu:///system"},
 		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
 		VIP:        AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff},
 		Log:        defaultLog(),
@@ -117,6 +127,9 @@ func (a *Agent) check(d *decoder) {
 	d.watchdog(a.Watchdog)
 	d.agentVIP(a.VIP)
 
+	if l := a.Sensors.Libvirt; l != LibvirtAuto && l != LibvirtOff {
+		d.absolute("sensors.libvirt", l)
+	}
 	for _, network := range slices.Sorted(maps.Keys(a.Sensors.Targets)) {
 		at := key("sensors.targets", network)
 		d.oneOf(at, network, networks)

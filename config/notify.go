@@ -34,7 +34,7 @@ func (n Notify) Address() string {
 // notifyTimeout bounds one attempt unless the file says otherwise.
 const notifyTimeout = 10 * time.Second
 
-var noticeKinds = []string{"plan", "recovery", "held", "shadow", "vip"}
+var noticeKinds = []string{"plan", "recovery", "held", "shadow", "vip", "guest"}
 
 func (c *Controller) checkNotify(d *decoder) {
 	names := map[string]bool{}

@@ -105,6 +105,7 @@ type Table struct {
 	voters      map[Observer]voter
 	hosts       map[nova.HostName]*hostSeen
 	sum         *sums // nil once something new is noted
+	guests      guestBook
 }
 
 // NewTable gives an empty table.

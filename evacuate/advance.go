@@ -70,17 +70,7 @@ func (c *Core) advanceOpen(r *Recovery) {
 	case !r.Done(StepEvacuate):
 		c.finish(r, StepEvacuate, c.summary(r))
 	case !r.Done(StepVerify):
-		a := act(r, StepVerify)
-		a.Since = r.Opened
-		for _, e := range r.Evacuations {
-			if e.State == EvacDone {
-				a.Servers = append(a.Servers, e.Server)
-				if e.VMState == nova.VMStopped {
-					a.Stopped = append(a.Stopped, e.Server)
-				}
-			}
-		}
-		c.begin(r, a, "")
+		c.verify(r)
 	default:
 		c.finish(r, StepReport, fmt.Sprintf("recovered: %s, %s after it was last heard", c.summary(r), round(max(c.world.Now.Sub(r.LastHeard), 0))))
 	}

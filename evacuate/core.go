@@ -153,6 +153,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 	c.tendPlans()
 	c.tendWords()
 	c.scoreShadow()
+	c.tendTwins()
 	for _, host := range s.HostNames() {
 		c.settle(host)
 		c.decide(host)
@@ -356,6 +357,8 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 		c.reserveDone(r, o)
 	case StepList:
 		c.listed(r, o)
+	case StepVerify:
+		c.verified(r, o)
 	default:
 		if o.Action.Shield != "" {
 			c.shieldDone(r, o)

@@ -57,6 +57,7 @@ const (
 	KindShadow          Kind = "shadow.decide"
 	KindShadowScore     Kind = "shadow.score"
 	KindVIP             Kind = "vip.found"
+	KindTwins           Kind = "guest.twins"
 	KindVIPLease        Kind = "vip.lease"
 )
 
@@ -106,6 +107,7 @@ type Entry struct {
 	Drilling    *Drilling      `json:"drilling,omitempty"`
 	VIP         *VIPRecord     `json:"vip,omitempty"`
 	Lease       *VIPLeaseStep  `json:"lease,omitempty"`
+	Guests      *GuestRecord   `json:"guests,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -169,6 +171,7 @@ func (e Entry) missing() string {
 		KindShadow:         {"shadow", e.Shadow != nil},
 		KindShadowScore:    {"shadow", e.Shadow != nil},
 		KindVIP:            {"vip", e.VIP != nil},
+		KindTwins:          {"guests", e.Guests != nil},
 		KindVIPLease:       {"lease", e.Lease != nil && len(e.Lease.Of) > 0},
 		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
 	}[e.Kind]

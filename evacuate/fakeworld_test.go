@@ -107,6 +107,9 @@ type fakeWorld struct {
 	// fails, lost (done, and its answer lost).
 	hook     bool
 	hookFate []string
+	// libvirt says that the hosts tell which instances they run, but for those of mute.
+	libvirt bool
+	mute    map[nova.HostName]bool
 }
 
 func newFakeWorld() *fakeWorld {
@@ -364,7 +367,32 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 	for _, v := range w.servers {
 		x.Servers[v.Host] = append(x.Servers[v.Host], *v)
 	}
+	if w.libvirt {
+		x.Guests = w.running(now)
+	}
 	return x
+}
+
+// running is what the hosts that are heard tell of their guests. There is no time in
+// which a twin settles.
+func (w *fakeWorld) running(now time.Time) *detector.GuestSight {
+	g := &detector.GuestSight{Told: map[nova.HostName]bool{}, Running: map[nova.ServerID][]nova.HostName{}}
+	for _, h := range w.hosts {
+		if h.silent.IsZero() && h.up && !w.mute[h.name] {
+			g.Told[h.name] = true
+			for id, runs := range h.guests {
+				if runs {
+					g.Running[id] = append(g.Running[id], h.name)
+				}
+			}
+		}
+	}
+	for id, hosts := range g.Running {
+		if slices.Sort(hosts); len(hosts) > 1 {
+			g.Twins = append(g.Twins, detector.Twin{Server: id, Hosts: hosts, Since: now})
+		}
+	}
+	return g
 }
 
 // accept writes the row of an accepted evacuation, ours or somebody else's.

@@ -17,10 +17,11 @@ const (
 	NoticeHeld     NoticeKind = "held"     // a recovery waits, and why
 	NoticeShadow   NoticeKind = "shadow"   // what shadow would have done was wrong
 	NoticeVIP      NoticeKind = "vip"      // something is wrong with the control plane's address, or over
+	NoticeGuest    NoticeKind = "guest"    // an instance runs twice, or does no more
 )
 
 // NoticeKinds lists all kinds.
-var NoticeKinds = [...]NoticeKind{NoticePlan, NoticeRecovery, NoticeHeld, NoticeShadow, NoticeVIP}
+var NoticeKinds = [...]NoticeKind{NoticePlan, NoticeRecovery, NoticeHeld, NoticeShadow, NoticeVIP, NoticeGuest}
 
 // Notice is something that people outside should hear of. The same notice has
 // the same ID on every controller, and may arrive twice.
@@ -72,10 +73,12 @@ type InstanceReport struct {
 	Ended     Seconds       `json:"ended_seconds,omitempty"`
 	RequestID string        `json:"request_id,omitempty"`
 	Reason    string        `json:"reason,omitempty"`
+	// RunsOn names the hosts on which it runs at once, while it does.
+	RunsOn string `json:"runs_on,omitempty"`
 }
 
 func (e *Evacuation) report(since func(time.Time) Seconds) InstanceReport {
-	out := InstanceReport{ID: e.Server, Name: e.Name, Was: e.VMState, Outcome: e.State, Host: e.Dest, Attempts: e.Attempt, RequestID: e.RequestID, Reason: orWord(e.Reason, e.Waits)}
+	out := InstanceReport{RunsOn: e.Twin, ID: e.Server, Name: e.Name, Was: e.VMState, Outcome: e.State, Host: e.Dest, Attempts: e.Attempt, RequestID: e.RequestID, Reason: orWord(e.Reason, e.Waits)}
 	if e.State == EvacDone || e.State == EvacSkipped {
 		out.Ended = since(e.Ended)
 	}
@@ -131,6 +134,7 @@ func Notices(s *State) []Notice {
 		recoveryNotices(r, add)
 	}
 	vipNotices(s.VIP, add)
+	guestNotices(s.Guests, add)
 	for _, d := range s.Shadow {
 		if d.Score == ScoreWrong {
 			add(Notice{ID: "shadow/" + d.ID, Kind: NoticeShadow, Event: string(d.Score), At: d.Scored, Host: d.Host, Text: d.Why, Plan: d.Plan})

@@ -60,7 +60,7 @@ func (c *Core) prepare(r *Recovery, e *Evacuation, obs *Observation) (changed *E
 	if n := c.foreign(r.Host, e, obs); n != nil {
 		return n, false
 	}
-	if e.Reset == ResetNeeded {
+	if e.Reset == ResetNeeded && copied(c.state, c.world.Guests, e.Server, r.Host) == "" {
 		return c.promiseReset(r, e, obs), false
 	}
 	a := act(r, StepEvacuate)
@@ -84,7 +84,10 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 		if l.total >= limit {
 			return
 		}
-		to := course{wait: c.behind(t.r, t.e, l)}
+		to := course{wait: copied(c.state, c.world.Guests, t.e.Server, t.r.Host)}
+		if to.wait == "" {
+			to.wait = c.behind(t.r, t.e, l)
+		}
 		if to.wait == "" {
 			to = c.aim(t.r, t.e, l)
 		}

@@ -206,6 +206,8 @@ type Evacuation struct {
 	Free  bool            `json:"free,omitempty"`
 	// Waits says why it is not sent yet.
 	Waits string `json:"waits,omitempty"`
+	// Twin names the hosts on which it runs at once, while it does.
+	Twin string `json:"twin,omitempty"`
 	// Last is why the last attempt that failed did, kept while the next is under way.
 	Last string `json:"last,omitempty"`
 }

@@ -68,6 +68,8 @@ type State struct {
 	// Leases say who may have an address of the control plane, by its name, where
 	// Lifeboat moves it itself.
 	Leases map[string]*VIPLease `json:"vip_leases,omitempty"`
+	// Guests is what the hypervisors have shown that Nova does not know.
+	Guests *GuestRecord `json:"guests,omitempty"`
 }
 
 // Controller is a voter as agents know it.

@@ -21,6 +21,8 @@ type World struct {
 	Nova  NovaSight
 	// Servers were listed while Nova answered, by host.
 	Servers map[nova.HostName][]nova.Server
+	// Guests is where instances run as the hosts' own libvirt says; nil: none says.
+	Guests *detector.GuestSight
 	// Rooms is what Placement would still give out.
 	Rooms RoomSight
 	// Reserved are the hosts that are kept for failures, in the order of their use.

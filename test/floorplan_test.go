@@ -65,6 +65,7 @@ var homes = map[string][]string{
 	"github.com/go-logr/logr":               {"fence/ipmi"},
 	"github.com/vishvananda/netlink":        {"detector/vip/watch", "detector/probe", "fence/address"},
 	"github.com/vishvananda/netns":          {"detector/vip/watch", "fence/address", "test"},
+	"github.com/digitalocean/go-libvirt":    {"detector/guest"},
 	"github.com/goccy/go-yaml":              {"config", "nova/rest", "cmd"},
 	"github.com/spf13/cobra":                {"cmd"},
 	"github.com/spf13/pflag":                {"cmd"},

@@ -55,7 +55,8 @@ type Agent struct {
 	caller   *http.Client // see client
 	callerOf *identity.Identity
 	guard    *guard
-	spoken   string // the start id of the heartbeats
+	guests   *teller // nil: libvirt is not asked
+	spoken   string  // the start id of the heartbeats
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -71,6 +72,7 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 	}
 	a.reach = &reach{prober: a.prober, now: a.clock.Now, last: map[string]reached{}, ever: map[string]bool{}}
 	a.ways = newWays(a)
+	a.guests = newTeller(a)
 	if a.ident, err = identity.Load(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("%w (make a token with `lifeboat token create %s`, then run `lifeboat enroll` here)", err, cfg.Host)
 	}
@@ -139,6 +141,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	}
 	a.stop.onStop("other ways to the control plane", a.ways.other.clear)
 	a.stop.wg.Go(func() { a.ways.ask(a.stop.ctx) })
+	a.guests.begin(a.stop)
 	a.stop.every(mendEvery, a.ways.tend)
 	a.stop.every(rosterEvery, a.fetchRoster)
 	a.versions = map[string]uint64{}
@@ -205,6 +208,9 @@ func (a *Agent) sensors() map[string]string {
 	found := map[string]string{}
 	if word, ok := a.compute.Load().(string); ok {
 		found[a.cfg.Sensors.ComputeProcess] = word
+	}
+	if a.guests != nil {
+		found[detector.SensorGuests] = a.guests.watch.Word()
 	}
 	if word, ok := a.gate.Load().(string); ok && word != "" {
 		found[sensorGate] = word

@@ -19,6 +19,7 @@ const (
 	pathEnrol  = "/v1/agent/enrol"
 	pathRoster = "/v1/agent/roster"
 	pathRenew  = "/v1/agent/renew"
+	pathGuests = "/v1/agent/guests"
 )
 
 type enrolRequest struct {
@@ -46,6 +47,7 @@ func (c *Controller) agentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+pathRoster, c.giveRoster)
 	mux.HandleFunc("POST "+pathRenew, c.renew)
 	mux.HandleFunc("GET "+pathGate, c.answerGate)
+	mux.HandleFunc("POST "+pathGuests, c.hearGuests)
 }
 
 // enrol takes a host in: its token is used up in the same entry that notes its

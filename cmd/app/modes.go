@@ -166,7 +166,7 @@ func (c *Controller) WhatIf(host nova.HostName) (*evacuate.Proposal, bool) {
 
 // reach is as much of the world as says whether a write is halted.
 func (c *Controller) reach() evacuate.World {
-	return evacuate.World{Frozen: c.frozen(), Aggregates: c.aggregates()}
+	return evacuate.World{Frozen: c.frozen(), Aggregates: c.aggregates(), Guests: c.observer.guests(c.clock.Now())}
 }
 
 // shadowAlert is for how long a wrong decision of shadow is an alert.

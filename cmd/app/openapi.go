@@ -37,7 +37,7 @@ func (c *Controller) openAPI() error {
 	if c.notifier, err = c.newNotifier(); err != nil {
 		return err
 	}
-	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, VIP: c.VIPStatus, FenceTest: c.FenceTest, Drills: c.Drills, Registry: c.registry, Log: c.log, Now: c.clock.Now})
+	c.api, err = api.New(api.Options{Source: c, Commander: c, Forward: c.forward, Tokens: tokens, Plan: c.WhatIf, Ring: c.RingStatus, VIP: c.VIPStatus, FenceTest: c.FenceTest, Where: c.where, Drills: c.Drills, Registry: c.registry, Log: c.log, Now: c.clock.Now})
 	if err != nil {
 		return err
 	}
@@ -149,6 +149,7 @@ func (c *Controller) Alerts() []api.Alert {
 			out = append(out, api.Alert{Name: api.AlertFailback, Host: r.Host, Text: fmt.Sprintf("failback to it %s", r.Failback.Reason)})
 		}
 	}
+	out = append(out, twinAlerts(s)...)
 	out = append(out, askedAlerts(s, c.clock.Now())...)
 	out = append(out, c.vipAlerts()...)
 	slices.SortFunc(out, func(a, b api.Alert) int {

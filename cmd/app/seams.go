@@ -11,6 +11,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/clock"
 	"github.com/lifeboat-ha/lifeboat/detector/gossip"
+	"github.com/lifeboat-ha/lifeboat/detector/guest"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/detector/vip"
 	"github.com/lifeboat-ha/lifeboat/evacuate/ledger"
@@ -44,6 +45,8 @@ type Seams struct {
 	Kernel func(most func() time.Duration) Kernel
 	// Watchdog opens a host's watchdog device.
 	Watchdog func(path string, timeout time.Duration) (watchdog.Device, error)
+	// Guests watches a host's libvirt.
+	Guests func(changed func(), heard func(guest.Event)) Guests
 	// Crash is called at named points; a process may end there.
 	Crash func(point string)
 	// Fatal is told that the process must not go on; it ends if nobody is.

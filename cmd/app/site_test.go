@@ -180,7 +180,7 @@ ring: {bind: "10.1.1.%[1]d:7946"}
 heartbeat: {bind: "10.1.1.%[1]d:7000"}
 boot_id_file: %[2]s/boot
 uuid_file: %[2]s/boot
-sensors: {compute_process: ""}
+sensors: {compute_process: "", libvirt: off}
 controllers: ["%[3]s"]
 `, i, dir, ctlAt))
 	if err != nil {

@@ -68,7 +68,7 @@ func Root(h Hooks) *cobra.Command {
 	f.StringVar(&s.tokenFile, "token-file", os.Getenv("LIFEBOAT_TOKEN_FILE"), "file with the API token (env LIFEBOAT_TOKEN_FILE)")
 	f.StringVar(&s.ca, "ca", os.Getenv("LIFEBOAT_CA"), "CA of the API's certificate (env LIFEBOAT_CA)")
 	f.StringVarP(&s.output, "output", "o", "table", "table or json")
-	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
+	root.AddCommand(s.status(), s.hostsCmd(), s.host(), s.explain(), s.instances(), s.recoveries(), s.recovery(), s.events(), s.alerts(),
 		s.mode(), s.plan(), s.plans(), s.approve(), s.reject(), s.shadow(), s.cancel(), s.confirmDead(), s.fenceCmd(),
 		s.halt("unfreeze", "go on after a freeze", api.VerbFreeze, false),
 		s.halt("drain", "open nothing new; what is open is finished", api.VerbDrain, true),

@@ -228,7 +228,7 @@ func (s *site) controllerConfig(i int) (*config.Controller, error) {
 }
 
 func (s *site) agentConfig(n int, h *host) (*config.Agent, error) {
-	y := fmt.Sprintf("host: %s\ndomain: rack%d\ndata_dir: %s\nring: {bind: \"%s:%d\"}\nheartbeat: {bind: \"%s:0\"}\ncontrollers: [%q, %q, %q]\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\n",
+	y := fmt.Sprintf("host: %s\ndomain: rack%d\ndata_dir: %s\nring: {bind: \"%s:%d\"}\nheartbeat: {bind: \"%s:0\"}\ncontrollers: [%q, %q, %q]\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\nsensors: {libvirt: off}\n",
 		h.name, n/5+1, s.path(string(h.name)), h.addr, s.ports.ring, h.addr, s.peer(1), s.peer(2), s.peer(3), s.path(string(h.name)+".boot"), s.path(string(h.name)+".uuid"), s.dir)
 	if err := os.WriteFile(s.path(string(h.name)+".uuid"), []byte(h.machine.UUID+"\n"), 0o600); err != nil {
 		return nil, err

@@ -162,6 +162,8 @@ type Options struct {
 	// nil: not served.
 	FenceTest func(ctx context.Context, host nova.HostName) (*evacuate.FenceTest, error)
 	Drills    func(host nova.HostName) (*evacuate.Drills, bool)
+	// Where says where an instance runs; nil: not served.
+	Where func(id nova.ServerID) (Whereabouts, bool)
 	// Ring tells of the ring's key and its rotation; nil: not served.
 	Ring func() RingStatus
 	// VIP tells of the control plane's addresses; nil: not served.
@@ -211,6 +213,7 @@ func (s *server) reads() []route {
 		{"/v1/hosts/{host}/plan", "What would happen if the host were dead now.", s.whatIf, &evacuate.Proposal{}, ""},
 		{"/v1/hosts/{host}/fence-test", "Each fencing method of the host, asked now: power, machine, time, certificate. Nothing is commanded. Takes the role operate.", s.fenceTest, &evacuate.FenceTest{}, RoleOperate},
 		{"/v1/hosts/{host}/drills", "Its fence drill under way, or how the last ended, and what drills have shown.", s.drills, &evacuate.Drills{}, ""},
+		{"/v1/instances/{id}", "Where an instance runs, by the hosts' libvirt and by Nova.", s.where, Whereabouts{}, ""},
 		{"/v1/recoveries", "All recoveries, the newest last.", s.recoveries, []*evacuate.Recovery{}, ""},
 		{"/v1/recoveries/{id}", "One recovery with its timeline.", s.recovery, &evacuate.Recovery{}, ""},
 		{"/v1/plans", "Plans that wait for an answer, and those that had one.", s.plans, []*evacuate.Proposal{}, ""},

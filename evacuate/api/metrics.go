@@ -72,6 +72,8 @@ func NewMetrics(reg prometheus.Registerer, s Source, now func() time.Time, versi
 		{"capacity_spare_failures", "How many hosts, the fullest first, may die so that every instance still finds room (leader).", nil},
 		{"capacity_crowded_domains", "Failure domains that could not fall as a whole (leader).", nil},
 		{"instances_waiting", "Instances of a dead host that wait to be sent: for room, or for a member of their affinity group.", []string{"host"}},
+		{"instances_running_twice", "Instances that run on more than one host, as the hosts' libvirt says (leader).", nil},
+		{"host_guests_known", "1 if the host's libvirt tells which instances run on it.", []string{"host"}},
 		{"heartbeats_dropped_total", "Datagrams that were not believed.", []string{"reason"}},
 		{"build_info", "The running version.", []string{"version"}},
 	} {
@@ -149,6 +151,7 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 			m.gauge(ch, "recovery_held", 1, string(name), heldBy(&evacuate.Hold{Gate: gate}))
 		}
 	}
+	m.guests(ch, state, verdicts)
 	for _, p := range state.Plans {
 		if p.Status == evacuate.PlanWaiting {
 			m.gauge(ch, "plan_waiting", 1, string(p.Host))

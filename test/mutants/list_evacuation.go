@@ -19,6 +19,10 @@ func evacuation() []Mutant {
 		m("a host is forgotten without a proof", "1", "evacuate/forget.go", "if _, ok := r.Proved(); !ok {", "if _, ok := r.Proved(); !ok && false {"),
 		m("what nova-compute would destroy is sent home", "8", "evacuate/failback.go", "if m.Server == e.Server && m.Status != nova.MigrationCompleted && !m.Status.Fruitless() {", "if false {"),
 		m("two instances are sent home at once", "3", "evacuate/failback.go", "if m := o.Failback.moving(); m != nil {\n\t\t\treturn fmt.Sprintf(\"%s is on its way to %s\"", "if m := o.Failback.moving(); m != nil && false {\n\t\t\treturn fmt.Sprintf(\"%s is on its way to %s\""),
+		m("an instance that runs elsewhere is evacuated", "3", "evacuate/guests.go", "if hosts := g.Elsewhere(id, source); len(hosts) > 0 {", "if hosts := g.Elsewhere(id, source); len(hosts) > 99 {"),
+		m("what runs twice is verified", "3", "evacuate/guests.go", "case t != nil:", "case t != nil && false:"),
+		m("what ran twice is forgotten as a host falls silent", "3", "evacuate/guests.go", "!told && !off &&", "false && !told && !off &&"),
+		{Name: "a list that is not that of now counts", Rule: "3", File: "detector/guests.go", Old: "h.sensors[SensorGuests] == l.word", New: "l.word != \"\"", Tests: []string{judge}},
 		m("the start gate opens amid evacuations", "8", "evacuate/startgate.go", "case !r.Terminal():", "case false:"),
 		m("the start gate opens before the host is asked back", "8", "evacuate/startgate.go", "case r.Status == StatusReturning:", "case r.Status != StatusOpen:"),
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Alone runs f in a bubble of virtual time, in a program that is no test, and ends
@@ -19,3 +20,6 @@ func Alone(f func(ctx context.Context) (code int)) {
 	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{test}, nil, nil)
 	os.Exit(code)
 }
+
+// readyWithin bounds the start of a cloud.
+const readyWithin = 10 * time.Minute

@@ -50,6 +50,8 @@ type Setup struct {
 	Watchdog bool `yaml:"watchdog"`
 	// StorageFence has a program take the storage of dead hosts away.
 	StorageFence bool `yaml:"storage_fence"`
+	// Libvirt has the agents tell which instances run on their hosts.
+	Libvirt bool `yaml:"libvirt"`
 	// VIP gives the control plane an address, which ctl1 has.
 	VIP bool `yaml:"vip"`
 }
@@ -230,8 +232,8 @@ func (c *Cloud) configure(h *machine) error {
 	if err := os.MkdirAll(h.path("data"), 0o700); err != nil {
 		return err
 	}
-	y := fmt.Sprintf("host: %s\ndomain: %s\ndata_dir: %s\nring: {bind: \"%s:%d\", profile: %s}\nheartbeat: {bind: \"%s:0\"}\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\nsensors: {compute_process: \"\"}\ncontrollers:\n",
-		h.name, h.domain, h.path("data"), h.node.addrs[Management], ringPort, c.setup.Profile, h.node.addrs[c.setup.Heartbeat], h.path("boot"), h.path("uuid"), h.path("dmi"))
+	y := fmt.Sprintf("host: %s\ndomain: %s\ndata_dir: %s\nring: {bind: \"%s:%d\", profile: %s}\nheartbeat: {bind: \"%s:0\"}\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\nsensors: {compute_process: \"\", libvirt: %s}\ncontrollers:\n",
+		h.name, h.domain, h.path("data"), h.node.addrs[Management], ringPort, c.setup.Profile, h.node.addrs[c.setup.Heartbeat], h.path("boot"), h.path("uuid"), h.path("dmi"), c.setup.libvirt())
 	for i := range c.setup.Controllers {
 		y += fmt.Sprintf("  - \"%s:%d\"\n", voterAddr(i), peerPort)
 	}
@@ -246,9 +248,6 @@ func (c *Cloud) configure(h *machine) error {
 	}
 	return h.newBoot()
 }
-
-// readyWithin bounds the start of a cloud.
-const readyWithin = 10 * time.Minute
 
 // up starts everything, and returns once all is well.
 func (c *Cloud) up(ctx context.Context) error {

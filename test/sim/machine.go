@@ -66,7 +66,7 @@ func (m *machine) newBoot() error {
 
 func (m *machine) seams(p *process) app.Seams {
 	s := app.Seams{Clock: m.node.clock, Network: p, Signer: signer{}, Prober: prober{m.cloud, m.node, p}}
-	return m.watch(m.cloud.vipSeams(s, string(m.name)), p)
+	return m.libvirt(m.watch(m.cloud.vipSeams(s, string(m.name)), p))
 }
 
 // startAgent starts the agent in the background, after a former one has ended.

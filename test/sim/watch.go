@@ -12,6 +12,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/nova"
+	"github.com/lifeboat-ha/lifeboat/nova/novatest"
 )
 
 // watch looks at the truth, which nobody inside the cloud knows, and compares it
@@ -142,6 +143,9 @@ func (w *watch) look() {
 	w.leaders()
 	for _, v := range w.cloud.nova.Violations()[min(w.doubles, len(w.cloud.nova.Violations())):] {
 		w.doubles++
+		if strings.HasPrefix(v.Why, novatest.ByHand) {
+			continue // a scenario's own doing
+		}
 		w.broken("never two running copies: server %s runs on %s since: %s", v.Server, v.Hosts, v.Why)
 	}
 	l := w.cloud.leader()
@@ -276,12 +280,15 @@ func (w *watch) ledger(l *voterRun) {
 	w.ledTerm = term
 }
 
-// drills are what the journal newly says of drills. Under the lock.
+// journalWords are what is told of the journal; modes and freezes are a scenario's own.
+var journalWords = []string{"drill of ", "INSTANCE RUNS TWICE", "runs on one host only"}
+
+// drills are what the journal newly says of these. Under the lock.
 func (w *watch) drills(journal []evacuate.Event) (lines []string) {
 	for _, e := range journal {
 		if e.At.After(w.journal.At) || e.At.Equal(w.journal.At) && e.Text != w.journal.Text {
 			w.journal = e
-			if strings.Contains(e.Text, "drill of ") {
+			if slices.ContainsFunc(journalWords, func(w string) bool { return strings.Contains(e.Text, w) }) {
 				lines = append(lines, e.Text)
 			}
 		}
