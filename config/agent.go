@@ -90,7 +90,7 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		DMIDir:     DefaultDMIDir,
 		Sensors:    Sensors{ComputeProcess: "nova-compute", Libvirt: LibvirtAuto, LibvirtURI: "qemu:///system"},
 		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
-		VIP:        AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff},
+		VIP:        AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff, Restart: RepairOff},
 		Log:        defaultLog(),
 	}
 	d := decode(name, data, a)
@@ -103,6 +103,9 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 }
 
 func (a *Agent) fill() {
+	for i := range a.VIP.Agents {
+		fill(&a.VIP.Agents[i].Process, a.VIP.Agents[i].Binary)
+	}
 	bind := a.Ring.Bind
 	if !bind.IsValid() {
 		return

@@ -21,6 +21,8 @@ type VIP struct {
 	// runs in the modes off, observe and shadow.
 	Announce string `yaml:"announce,omitempty"`
 	Orphans  string `yaml:"orphans,omitempty"`
+	// Restarts lets hosts restart agents of OpenStack that hang.
+	Restarts VIPRestarts `yaml:"restarts,omitempty"`
 	// Checks are services behind the addresses that the leader asks how they are.
 	Checks VIPChecks `yaml:"checks,omitempty"`
 	// HAProxySocket is this controller's own; "": not asked.
@@ -65,6 +67,18 @@ type VIPChecks struct {
 	Cinder bool `yaml:"cinder,omitempty"`
 }
 
+// VIPRestarts bounds the restarts of agents that hang.
+type VIPRestarts struct {
+	// Wedged is off, dry-run or on.
+	Wedged string `yaml:"wedged,omitempty"`
+	// AtOnce is how many in the whole cloud (one in each failure domain), PerHour how many
+	// within an hour.
+	AtOnce  int `yaml:"at_once,omitempty"`
+	PerHour int `yaml:"per_hour,omitempty"`
+	// Neutron asks Neutron, by Keystone's catalog, for its agents too.
+	Neutron bool `yaml:"neutron,omitempty"`
+}
+
 // RabbitMQ is the management plugin of a broker's nodes. Its user needs the tag
 // monitoring.
 type RabbitMQ struct {
@@ -85,6 +99,21 @@ type AgentVIP struct {
 	// Route lets it go by another controller while its way to a VIP is broken: off,
 	// dry-run or on.
 	Route string `yaml:"route"`
+	// Restart lets it restart an agent of OpenStack that hangs, where the controllers
+	// permit it: off, dry-run or on. Agents names each, and how.
+	Restart string    `yaml:"restart"`
+	Agents  []AgentOf `yaml:"agents,omitempty"`
+}
+
+// AgentOf is an agent of OpenStack on this host.
+type AgentOf struct {
+	// Binary is its name in Nova's or Neutron's list.
+	Binary string `yaml:"binary"`
+	// Process is its process's name: without one that runs nothing is restarted. It is
+	// Binary if empty.
+	Process string `yaml:"process,omitempty"`
+	// Command restarts it: a program by its absolute path, and its arguments.
+	Command []string `yaml:"command"`
 }
 
 // Words of the section.
@@ -107,6 +136,8 @@ var (
 const (
 	mostVIPs    = 8
 	mostTargets = 64
+	// mostRestarts at one time are more than a fault of single agents.
+	mostRestarts = 10
 )
 
 // Watched says that anything is watched.
@@ -120,6 +151,9 @@ func (c *Controller) fillVIP(d *decoder) {
 	fill(&c.VIP.ARPProbe, VIPWitness)
 	fill(&c.VIP.Announce, RepairOn)
 	fill(&c.VIP.Orphans, RepairOff)
+	fill(&c.VIP.Restarts.Wedged, RepairOff)
+	fill(&c.VIP.Restarts.AtOnce, 1)
+	fill(&c.VIP.Restarts.PerHour, 6)
 	for i := range c.VIP.Targets {
 		fill(&c.VIP.Targets[i].Touch, "tcp")
 	}
@@ -134,6 +168,13 @@ func (c *Controller) checkVIP(d *decoder) {
 	d.oneOf("vip.arp_probe", v.ARPProbe, []string{VIPOff, VIPWitness})
 	d.oneOf("vip.announce", v.Announce, []string{RepairOff, RepairDryRun, RepairOn})
 	d.oneOf("vip.orphans", v.Orphans, []string{RepairOff, RepairDryRun, RepairOn})
+	d.oneOf("vip.restarts.wedged", v.Restarts.Wedged, []string{RepairOff, RepairDryRun, RepairOn})
+	if n := v.Restarts.AtOnce; n < 1 || n > mostRestarts {
+		d.fault("vip.restarts.at_once", "%d: give 1 to %d", n, mostRestarts)
+	}
+	if n := v.Restarts.PerHour; n < 1 || n > 10*mostRestarts {
+		d.fault("vip.restarts.per_hour", "%d: give 1 to %d", n, 10*mostRestarts)
+	}
 	if v.HAProxySocket != "" {
 		d.absolute("vip.haproxy_socket", v.HAProxySocket)
 	}
@@ -232,4 +273,21 @@ func (c *Controller) checkTargets(d *decoder) {
 func (d *decoder) agentVIP(v AgentVIP) {
 	d.oneOf("vip.repair", v.Repair, []string{RepairOff, RepairDryRun, RepairOn})
 	d.oneOf("vip.route", v.Route, []string{RepairOff, RepairDryRun, RepairOn})
+	d.oneOf("vip.restart", v.Restart, []string{RepairOff, RepairDryRun, RepairOn})
+	if v.Restart != RepairOff && len(v.Agents) == 0 && !d.faulty("vip") {
+		d.fault("vip.restart", "name what it may restart under vip.agents: {binary: nova-compute, command: [/usr/bin/systemctl, restart, nova-compute.service]}")
+	}
+	seen := map[string]bool{}
+	for i, x := range v.Agents {
+		at := item("vip.agents", i)
+		if d.word(key(at, "binary"), x.Binary, "the agent's name as Nova or Neutron lists it") && seen[x.Binary] {
+			d.fault(key(at, "binary"), "%s is there already", x.Binary)
+		}
+		seen[x.Binary] = true
+		if len(x.Command) == 0 {
+			d.fault(key(at, "command"), "missing: give the program and its arguments as a list")
+		} else {
+			d.absolute(item(key(at, "command"), 0), x.Command[0])
+		}
+	}
 }

@@ -49,7 +49,7 @@ func (s *State) apply(term uint64, e Entry) error {
 		s.drain(e)
 	case KindRing:
 		return s.rotate(e)
-	case KindVIP, KindVIPLease:
+	case KindVIP, KindVIPLease, KindVIPRestart:
 		return s.applyVIP(e)
 	case KindTwins:
 		s.noteTwins(e)

@@ -59,6 +59,7 @@ const (
 	KindVIP             Kind = "vip.found"
 	KindTwins           Kind = "guest.twins"
 	KindVIPLease        Kind = "vip.lease"
+	KindVIPRestart      Kind = "vip.restart"
 )
 
 // Entry is one record of the ledger. At and every policy value used stand in
@@ -108,6 +109,8 @@ type Entry struct {
 	VIP         *VIPRecord     `json:"vip,omitempty"`
 	Lease       *VIPLeaseStep  `json:"lease,omitempty"`
 	Guests      *GuestRecord   `json:"guests,omitempty"`
+
+	Restart *VIPRestartStep `json:"restart,omitempty"`
 
 	Plan    *Proposal       `json:"plan,omitempty"`
 	PlanIDs []PlanID        `json:"plans,omitempty"`
@@ -172,6 +175,7 @@ func (e Entry) missing() string {
 		KindShadowScore:    {"shadow", e.Shadow != nil},
 		KindVIP:            {"vip", e.VIP != nil},
 		KindTwins:          {"guests", e.Guests != nil},
+		KindVIPRestart:     {"restart", e.Restart != nil && e.Restart.Host != ""},
 		KindVIPLease:       {"lease", e.Lease != nil && len(e.Lease.Of) > 0},
 		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
 	}[e.Kind]

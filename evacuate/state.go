@@ -70,6 +70,9 @@ type State struct {
 	Leases map[string]*VIPLease `json:"vip_leases,omitempty"`
 	// Guests is what the hypervisors have shown that Nova does not know.
 	Guests *GuestRecord `json:"guests,omitempty"`
+	// Restarts are those of OpenStack agents that hung, in order.
+	Restarts      []*VIPRestart `json:"vip_restarts,omitempty"`
+	RestartSerial uint64        `json:"vip_restart_serial,omitempty"`
 }
 
 // Controller is a voter as agents know it.

@@ -74,11 +74,15 @@ type VIPLeaseAsk struct {
 }
 
 func (s *State) applyVIP(e Entry) error {
-	if e.Kind == KindVIPLease {
+	switch e.Kind {
+	case KindVIPLease:
 		return s.lease(e)
+	case KindVIPRestart:
+		return s.restart(e)
+	default:
+		s.noteVIP(e)
+		return nil
 	}
-	s.noteVIP(e)
-	return nil
 }
 
 // Routine says that an entry renews leases and shows nobody anything new: it comes

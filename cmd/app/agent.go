@@ -143,6 +143,9 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	a.stop.wg.Go(func() { a.ways.ask(a.stop.ctx) })
 	a.guests.begin(a.stop)
 	a.stop.every(mendEvery, a.ways.tend)
+	if a.cfg.VIP.Restart != config.RepairOff {
+		a.stop.every(time.Second, newRestarter(a).tend)
+	}
 	a.stop.every(rosterEvery, a.fetchRoster)
 	a.versions = map[string]uint64{}
 	a.stop.every(time.Second, a.heedRoster)

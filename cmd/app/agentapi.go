@@ -48,6 +48,8 @@ func (c *Controller) agentRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+pathRenew, c.renew)
 	mux.HandleFunc("GET "+pathGate, c.answerGate)
 	mux.HandleFunc("POST "+pathGuests, c.hearGuests)
+	mux.HandleFunc("GET "+pathRestart, c.answerRestart)
+	mux.HandleFunc("POST "+pathRestart, c.noteRestart)
 }
 
 // enrol takes a host in: its token is used up in the same entry that notes its

@@ -248,6 +248,7 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(time.Second, c.turnKeys)
 	c.stop.every(500*time.Millisecond, c.vips.remember)
 	c.stop.every(checksEvery, c.vips.lookBehind)
+	c.stop.every(restartsEvery, c.vips.restarts.look)
 	c.stop.every(3*time.Second, c.lookAtNova)
 	c.stop.every(15*time.Second, c.listServers)
 	c.stop.every(3*time.Second, c.lookAtAggregates)

@@ -151,6 +151,7 @@ func (c *Controller) Alerts() []api.Alert {
 	}
 	out = append(out, twinAlerts(s)...)
 	out = append(out, askedAlerts(s, c.clock.Now())...)
+	out = append(out, restartAlerts(s, c.clock.Now())...)
 	out = append(out, c.vipAlerts()...)
 	slices.SortFunc(out, func(a, b api.Alert) int {
 		if a.Name+string(a.Host) < b.Name+string(b.Host) {

@@ -51,6 +51,8 @@ type vips struct {
 	mender   *vip.Mender // of the tracker's term
 	mends    *mends
 	mendedBy map[string]vip.MendWord // by controller and address, as last journalled
+
+	restarts *restarts
 }
 
 type agedSight struct {
@@ -69,6 +71,7 @@ func newVIPs(c *Controller) *vips {
 	if c.cfg.VIP.Watched() {
 		x.vips, x.targets = vipsOf(c.cfg.VIP), targetsOf(c.cfg.VIP)
 	}
+	x.restarts = newRestarts(c)
 	x.mender, x.mends, x.mendedBy = vip.NewMender(), newMends(x), map[string]vip.MendWord{}
 	return x
 }
@@ -221,6 +224,13 @@ func (x *vips) rows(now time.Time) []vip.HostRow {
 		}
 	})
 	return rows
+}
+
+// path is the matrix of the last look.
+func (x *vips) path() vip.Matrix {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.matrix
 }
 
 // note keeps which machine has each VIP alone, for the hosts.

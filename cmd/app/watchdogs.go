@@ -28,7 +28,11 @@ func (c *Controller) word(host nova.HostName, start string) (w heartbeat.Word) {
 			w.Noted = h.Watchdog.Serial
 		}
 	})
-	w.Owners = c.vips.owners()
+	if w.Owners = c.vips.owners(); w.Owners != nil {
+		if o := c.vips.restarts.order(host); o != nil {
+			w.Restart = o.ID
+		}
+	}
 	if len(c.vips.vips) > 0 { // a follower permits, too: a broken way may be the one to the leader
 		reach := c.reach()
 		c.machine.Locked(func(s *evacuate.State) { w.Mend = evacuate.MayWatch(host, s, reach, c.policy) })

@@ -33,6 +33,8 @@ type Word struct {
 	Owners []Owner
 	// Mend says that the mode in force permits repairs on the host.
 	Mend bool
+	// Restart is the token by which the host may restart an agent of OpenStack; 0: none.
+	Restart uint64
 }
 
 // Owner is the only machine that has a VIP, and for how long; none: a zero MAC.

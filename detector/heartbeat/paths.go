@@ -80,7 +80,7 @@ func getPaths(rest []byte) *detector.PathRow {
 }
 
 // putOwners ends an acknowledgement; a controller that knows nothing writes nothing.
-func putOwners(w *writer, owners []Owner) {
+func putOwners(w *writer, owners []Owner, restart uint64) {
 	if len(owners) == 0 || len(owners) > detector.MaxPathOwners {
 		return
 	}
@@ -89,20 +89,22 @@ func putOwners(w *writer, owners []Owner) {
 		w.b = append(w.b, o.MAC[:]...)
 		w.number(uint64(max(o.For, 0) / time.Millisecond))
 	}
+	if restart > 0 {
+		w.number(restart)
+	}
 }
 
 // getOwners reads what an older controller does not write. What is not understood is
 // no owner.
-func getOwners(rest []byte) []Owner {
+func getOwners(rest []byte) (owners []Owner, restart uint64) {
 	r := reader{b: rest}
 	if len(rest) == 0 {
-		return nil
+		return nil, 0
 	}
 	n := r.number()
 	if n > detector.MaxPathOwners {
-		return nil
+		return nil, 0
 	}
-	var owners []Owner
 	for range n {
 		var o Owner
 		for i := range o.MAC {
@@ -111,10 +113,13 @@ func getOwners(rest []byte) []Owner {
 		o.For = time.Duration(min(r.number(), uint64(maxOwned/time.Millisecond))) * time.Millisecond
 		owners = append(owners, o)
 	}
-	if r.bad {
-		return nil
+	if len(r.b) > 0 { // an older controller ends here
+		restart = r.number()
 	}
-	return owners
+	if r.bad {
+		return nil, 0
+	}
+	return owners, restart
 }
 
 // maxOwned is beyond what any repair asks for.

@@ -192,7 +192,7 @@ func putAck(a ack) []byte {
 	w.number(a.Term)
 	w.number(a.Roster)
 	w.number(a.Noted)
-	putOwners(&w, a.Owners)
+	putOwners(&w, a.Owners, a.Restart)
 	return w.b
 }
 
@@ -208,7 +208,7 @@ func getAck(payload []byte) (ack, bool) {
 		a.Noted = r.number()
 	}
 	if !r.bad {
-		a.Owners = getOwners(r.b)
+		a.Owners, a.Restart = getOwners(r.b)
 	}
 	return a, !r.bad
 }

@@ -275,3 +275,8 @@ func count(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
+
+// Reaches says that a row is of these targets, and that no service of theirs fails.
+func Reaches(targets []Target, r detector.PathRow) bool {
+	return r.List == List(targets) && len(r.Words) == len(targets) && len(failing(targets, r.Words)) == 0
+}

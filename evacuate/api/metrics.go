@@ -282,9 +282,11 @@ const (
 	AlertHeld         = "recovery-held"
 	AlertFailback     = "failback-stopped"
 	AlertPlanWaiting  = "plan-waiting"
-	AlertShadowWrong  = "shadow-wrong"
-	AlertFencing      = "fencing-method" // what ails a method that may still work
-	AlertNotFenceable = "not-fenceable"  // a source lists each host whose gate fenceable is shut
+	// AlertRestartNoHelp is an agent of OpenStack that is down after its restart.
+	AlertRestartNoHelp = "agent-restart-no-help"
+	AlertShadowWrong   = "shadow-wrong"
+	AlertFencing       = "fencing-method" // what ails a method that may still work
+	AlertNotFenceable  = "not-fenceable"  // a source lists each host whose gate fenceable is shut
 )
 
 // sensorGate is how agents tell of their start gate: one of these words first.

@@ -82,6 +82,7 @@ type Cloud struct {
 	violations     []Violation
 	pending        []func() // casts that wait for a conductor
 	volumes        []nova.ControlService
+	agents         []nova.ControlService // Neutron's
 	timers         map[*time.Timer]struct{}
 	counters       map[string]int
 	skew           time.Duration

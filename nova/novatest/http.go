@@ -78,6 +78,7 @@ func (c *Cloud) routes() *http.ServeMux {
 		mux.HandleFunc(method+" /placement"+path, c.serve(placementService, h))
 	}
 	mux.HandleFunc("GET /volume/v3/{project}/os-services", c.serve(volumeService, (*Cloud).listVolumeServices))
+	mux.HandleFunc("GET /network/v2.0/agents", c.serve(networkService, (*Cloud).listNetworkAgents))
 	mux.HandleFunc("GET /image/v2/images/{id}", c.serve(imageService, (*Cloud).showImage))
 	return mux
 }
@@ -90,6 +91,7 @@ const (
 	placementService serviceKind = "placement"
 	imageService     serviceKind = "image"
 	volumeService    serviceKind = "volume"
+	networkService   serviceKind = "network"
 )
 
 // serve wraps a handler in what every request goes through: the record, the

@@ -43,6 +43,7 @@ func (c *Cloud) login(q query) reply {
 				c.catalogEntry("compute", "/compute/v2.1"),
 				c.catalogEntry("placement", "/placement"),
 				c.catalogEntry("image", "/image"),
+				c.catalogEntry("network", "/network"),
 				c.catalogEntry("block-storage", "/volume/v3/"+uuid("ad", 2)),
 			},
 		},

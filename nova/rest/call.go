@@ -19,7 +19,7 @@ const patience = 5 * time.Second
 type request struct {
 	name    string // for metrics: one word
 	doing   string // for errors: what a person would say
-	service string // compute, placement, image or volume
+	service string // compute, placement, image, volume or network
 	method  string
 	path    string // with its query, no leading slash
 	version string // microversion; empty sends none
@@ -52,6 +52,8 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 		fleet = c.glance
 	case "volume":
 		fleet = c.cinder
+	case "network":
+		fleet = c.neutron
 	}
 	order := fleet.order(began)
 	if len(order) == 0 {

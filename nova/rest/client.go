@@ -37,6 +37,7 @@ type Client struct {
 	placement *endpoints
 	glance    *endpoints
 	cinder    *endpoints
+	neutron   *endpoints
 
 	mu       sync.Mutex
 	versions *versions                  // nil until negotiated

@@ -189,6 +189,11 @@ func (c *Client) locate(catalog *tokens.ServiceCatalog, creds credentials) error
 		}
 	}
 	c.cinder = newEndpoints(volumes, volumeBase)
+	var networks []string
+	if a := addressOf(catalog, "network", creds); a != "" {
+		networks = append(networks, a)
+	}
+	c.neutron = newEndpoints(networks, networkBase)
 	return nil
 }
 

@@ -18,6 +18,9 @@ func vip() []Mutant {
 		m("connections to other ports are ended", "vip/repair.go", "why != \"\" && slices.Contains(ports, c.Remote.Port()) &&", "why != \"\" && (true || slices.Contains(ports, 0)) &&", matrix),
 		m("a host goes another way though nobody else reaches the VIP", "vip/detour.go", "2*v.Peers <= v.PeersAsked ||", "", matrix),
 		m("a host goes another way while two have the VIP", "vip/detour.go", "if !v.Settled || v.Asked", "if v.Asked", matrix),
+		m("agents of hosts that nobody hears are restarted", "vip/wedged.go", "a.Kept || !heard ||", "a.Kept || !heard && false ||", matrix),
+		m("agents are restarted while the cloud is ill", "vip/wedged.go", "if !v.Calm ||", "if ", matrix),
+		m("agents are restarted though half of all are down", "vip/wedged.go", "|| 2*down[a.Binary] >= total[a.Binary] {", "{", matrix),
 		m("another way stays when the usual one is well", "vip/detour.go", "case !d.well.IsZero() && v.UsualAt", "case false && v.UsualAt", matrix),
 	}, owning()...)
 }
@@ -28,7 +31,13 @@ func owning() []Mutant {
 		return Mutant{Name: name, Rule: "VIP", File: file, Old: was, New: is, Tests: tests}
 	}
 	const rule, own, keep, want, record = "./detector/vip", "detector/vip/own.go", "detector/vip/own_keep.go", "detector/vip/own_want.go", "evacuate/viplease.go"
+	const tokens = "evacuate/viprestart.go"
 	return []Mutant{
+		m("an agent is restarted while its host is recovered", tokens, "case r != nil:\n\t\treturn fmt.Errorf(\"recovery", "case false:\n\t\treturn fmt.Errorf(\"recovery", core),
+		m("two of one failure domain are restarted at once", tokens, "if taken++; r.Domain == q.Domain {", "if taken++; false {", core),
+		m("a restart that did not help is repeated", tokens, "r.Outcome == RestartDone && r.Up.IsZero() {", "false {", core),
+		m("a token of before a freeze permits", tokens, "r.Taken(now) && s.restartHeld(host, r.Dry) == nil", "r.Taken(now)", core),
+		m("an agent that somebody stopped is restarted", "cmd/app/restart.go", "!= service.Up:", "== \"\":", app),
 		m("an address is taken before its lease has surely ended", want, "need, fit := LeaseWait+LeaseWait/100,", "need, fit := LeaseWait-1500*time.Millisecond,", rule),
 		m("a holder counts from the answer", own, "t.count(x, p.Generation, of.Epoch, p.at)", "t.count(x, p.Generation, of.Epoch, t.now)", rule),
 		m("a lease is taken whatever has happened to it", record, "if a.Epoch != l.Epoch || a.Seq != l.Seq {", "if a.Epoch != l.Epoch {", core, rule),

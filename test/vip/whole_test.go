@@ -25,7 +25,10 @@ type site struct {
 	// What stands in the files beside: at the address, in the section vip of the
 	// controllers, and in the agents'.
 	address, section, agent string
-	agents                  map[string]*exec.Cmd
+	// cloud is clouds.yaml; "": there is no Nova. hosts is how many there are, 3 if 0.
+	cloud  string
+	hosts  int
+	agents map[string]*exec.Cmd
 }
 
 // TestWhole runs controllers and agents as they are shipped beside keepalived and
@@ -226,6 +229,9 @@ func (s *site) controllers(more func(name string) string) {
 	s.write(filepath.Join(d, "shell.token"), token+"\n")
 	s.write(filepath.Join(d, "api.tokens"), "fence "+token+" test\n")
 	s.write(filepath.Join(d, "clouds.yaml"), "clouds:\n  none:\n    auth: {auth_url: http://10.9.0.250:5000/v3, username: x, password: x, project_name: x, user_domain_name: x, project_domain_name: x}\n")
+	if s.cloud != "" {
+		s.write(filepath.Join(d, "clouds.yaml"), s.cloud)
+	}
 	for i, name := range []string{"c1", "c2", "c3"} {
 		s.write(filepath.Join(d, name+".yaml"), fmt.Sprintf(`cluster: test
 controller:
@@ -255,7 +261,10 @@ func (s *site) up() {
 	}
 	d, lifeboat := s.dir, filepath.Join(s.bin, "lifeboat")
 	hosts := ""
-	for i := range 3 {
+	if s.hosts == 0 {
+		s.hosts = 3
+	}
+	for i := range s.hosts {
 		hosts += fmt.Sprintf("  - {name: n%d, addresses: {management: 10.9.0.%d}}\n", i+1, 14+i)
 	}
 	s.controllers(func(name string) string {
@@ -277,10 +286,11 @@ hosts:
 		out, _ := s.try("controllers")
 		return len(st.Sights) == 3 && strings.Count(out, "10.9.0.") == 3 // hosts are told of all of them
 	})
-	for i, name := range []string{"n1", "n2", "n3"} {
+	for i := range s.hosts {
+		name := fmt.Sprintf("n%d", i+1)
 		file := filepath.Join(d, name+".yaml")
 		s.write(file, fmt.Sprintf("host: %[1]s\ndata_dir: %[2]s/%[1]s\nring: {bind: \"10.9.0.%[3]d:7946\"}\nheartbeat: {bind: \"10.9.0.%[3]d:0\"}\n"+
-			"controllers: [\"10.9.0.11:7947\", \"10.9.0.12:7947\", \"10.9.0.13:7947\"]\nlog: {level: debug, format: text}\n%[4]s", name, d, 14+i, s.agent))
+			"controllers: [\"10.9.0.11:7947\", \"10.9.0.12:7947\", \"10.9.0.13:7947\"]\nlog: {level: debug, format: text}\n%[4]s", name, d, 14+i, strings.ReplaceAll(s.agent, "HOST", name)))
 		s.write(filepath.Join(d, name+".token"), s.lifeboat("token", "create", name))
 		s.sh("ip netns exec %s %s enroll --config %s --enrol-token-file %s", s.nodes[name].ns, lifeboat, file, filepath.Join(d, name+".token"))
 		s.begin(name)
