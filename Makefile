@@ -16,7 +16,7 @@ SEEDS   ?= 150
 TOOL    := $(GO) tool -modfile=test/tools/go.mod
 BUILD   := CGO_ENABLED=0 $(GO) build -p $(JOBS) -trimpath -ldflags '-s -w -X github.com/lifeboat-ha/lifeboat/cmd/app.Version=$(VERSION)'
 
-.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab bench-lab vip vip-packages libvirt libvirt-packages bench fuzz nightly packages clean
+.PHONY: all build test vet lint golangci rules units demo sim crowds mutants contract lab bench-lab vip vip-packages libvirt libvirt-packages page page-packages bench fuzz nightly packages clean
 
 all: build test
 
@@ -75,6 +75,12 @@ libvirt: # the agent's eyes on a real libvirtd and QEMU's emulation: root, `apt-
 
 libvirt-packages: # what `make libvirt` needs of Debian; none of it is to be started by itself
 	@echo libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86
+
+page: # the page in a real browser: `apt-get install $(make -s page-packages)`; 10 s
+	$(GOTEST) -tags browser -count=1 -timeout 5m ./evacuate/api -run '^TestPage'
+
+page-packages: # what `make page` needs of Debian
+	@echo chromium
 
 bench: # BENCH=quick: minutes; BENCH=full: the whole table of docs/performance.md, for a night
 	LIFEBOAT_BENCH=$(BENCH) $(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 8h ./...
