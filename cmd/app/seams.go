@@ -41,6 +41,9 @@ type Seams struct {
 	Ask func(ctx context.Context, t vip.Target) detector.PathWord
 	// VIP is a controller's sight of the VIPs; nil looks at the real machine.
 	VIP func() vip.Sight
+	// Behind is what services behind the VIPs say of themselves; nil asks on the real
+	// network.
+	Behind func() []vip.Check
 	// Kernel places addresses; nil is the real one.
 	Kernel func(most func() time.Duration) Kernel
 	// Watchdog opens a host's watchdog device.

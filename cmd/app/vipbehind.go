@@ -35,7 +35,10 @@ func (x *vips) lookBehind(ctx context.Context) {
 	if x.c.cfg.VIP.Checks.Cinder {
 		checks = append(checks, x.c.cloud.volumeChecks(ctx)...)
 	}
-	if x.c.seams.Network == nil {
+	switch {
+	case x.c.seams.Behind != nil:
+		checks = append(checks, x.c.seams.Behind()...)
+	case x.c.seams.Network == nil:
 		b, err := behindOf(x.c.cfg.VIP.Checks)
 		if err != nil {
 			x.c.log.Warn("services behind the VIPs are not asked", "reason", err)

@@ -5,6 +5,8 @@ package service
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,9 +22,13 @@ const (
 // Process tells whether a process of that name runs in the agent's own network
 // namespace: on a machine with several hosts (a lab, containers) each looks for
 // its own. It looks at the first words of the command line, since nova-compute
-// is a Python script.
-func Process(proc, name string) string {
-	own, err := os.Readlink(filepath.Join(proc, "self", "ns", "net"))
+// is a Python script. The kernel shows the namespace of another user's process only to
+// whoever may trace it (proc_pid_ns(5)): without CAP_SYS_PTRACE, as the agent's unit has
+// it, that process is taken for this host's.
+func Process(proc, name string) string { return process(proc, name, os.Readlink) }
+
+func process(proc, name string, readlink func(string) (string, error)) string {
+	own, err := readlink(filepath.Join(proc, "self", "ns", "net"))
 	if err != nil {
 		return Unknown
 	}
@@ -34,7 +40,8 @@ func Process(proc, name string) string {
 		if _, err := strconv.Atoi(e.Name()); err != nil || !named(filepath.Join(proc, e.Name(), "cmdline"), name) {
 			continue
 		}
-		if ns, err := os.Readlink(filepath.Join(proc, e.Name(), "ns", "net")); err == nil && ns == own {
+		ns, err := readlink(filepath.Join(proc, e.Name(), "ns", "net"))
+		if errors.Is(err, fs.ErrPermission) || err == nil && ns == own {
 			return Up
 		}
 	}

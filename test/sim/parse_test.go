@@ -12,7 +12,7 @@ func TestParse(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
 		{"unknown key", "story: x\nclouds: {}\n", `x.yaml:2:1: clouds: unknown key: did you mean "cloud"?`},
 		{"no story", "run: 60s\n", "story: missing"},
-		{"unknown verb", "story: x\nfaults:\n  - {at: 1s, do: powercut host01}\n", "x.yaml:3:18: faults[0].do: unknown verb \"powercut\": use one of bmc, clock"},
+		{"unknown verb", "story: x\nfaults:\n  - {at: 1s, do: powercut host01}\n", "x.yaml:3:18: faults[0].do: unknown verb \"powercut\": use one of behind, bmc, clock"},
 		{"no such host", "story: x\nfaults:\n  - {at: 1s, do: hang host07}\n", `nothing here is called "host07"`},
 		{"a controller is no host", "story: x\nfaults:\n  - {at: 1s, do: hang ctl1}\n", "ctl1 is no host (usage: hang HOSTS [for D])"},
 		{"no duration", "story: x\nfaults:\n  - {at: 1s, do: hang host01 for ever}\n", `"ever" is no duration`},

@@ -45,8 +45,9 @@ var verbs = map[string]verbDef{
 	"masakari": {"masakari HOST/N|HOST", "somebody else asks Nova to evacuate instances", isGuests, masakari},
 	"room":     {"room HOSTS full|empty|MIB [for D]", "their memory is used up, or not, or is so much", isRoom, room},
 
-	"vip": {"vip CONTROLLERS|nobody [for D]", "who has the control plane's address (cloud.vip)", isOwner, moveVIP},
-	"way": {"way HOSTS HOW [for D]", "what the hosts' questions to it come to: silent, refused, bad, well", isWay, breakWay},
+	"vip":    {"vip CONTROLLERS|nobody [for D]", "who has the control plane's address (cloud.vip)", isOwner, moveVIP},
+	"behind": {"behind galera|rabbitmq|cinder one|all|well [for D]", "so many nodes of it say that they are ill", isBehind, breakBehind},
+	"way":    {"way HOSTS HOW [for D]", "what the hosts' questions to it come to: silent, refused, bad, well", isWay, breakWay},
 
 	"wipe":    {"wipe CONTROLLERS", "they die and lose their disks", oneOf(isVoter), eachVoter(func(v *voter) (func(), error) { v.wipe(); return nil, nil })},
 	"kill":    {"kill CONTROLLERS", "SIGKILL; the disk stays", oneOf(isVoter), eachVoter(func(v *voter) (func(), error) { v.kill(); return func() { _ = v.start() }, nil })},

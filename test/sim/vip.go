@@ -28,6 +28,7 @@ type address struct {
 	owners []string
 	since  time.Time
 	ways   map[string]detector.PathWord
+	ill    map[vip.Kind]int // how many nodes of what is behind it
 }
 
 func (a *address) give(owners ...string) {
@@ -82,7 +83,7 @@ func (a *address) sight(controller string) func() vip.Sight {
 // vipSeams adds the address to a process's seams, where the scenario has one.
 func (c *Cloud) vipSeams(s app.Seams, name string) app.Seams {
 	if c.setup.VIP {
-		s.Ask, s.VIP = c.vip.ask(name), c.vip.sight(name)
+		s.Ask, s.VIP, s.Behind = c.vip.ask(name), c.vip.sight(name), c.vip.behind
 	}
 	return s
 }
@@ -133,4 +134,51 @@ func moveVIP(c *Cloud, o order) (func(), error) {
 	c.vip.mu.Unlock()
 	c.vip.give(owners...)
 	return func() { c.vip.give(before...) }, err
+}
+
+// behindWords are the services that tell of themselves, and their nodes.
+var behindWords = map[string]struct {
+	kind  vip.Kind
+	nodes []string
+}{
+	"galera":   {vip.GaleraNotPrimary, []string{"ctl1", "ctl2", "ctl3"}},
+	"rabbitmq": {vip.BrokerSplit, []string{"ctl1", "ctl2", "ctl3"}},
+	"cinder":   {vip.VolumeDown, []string{"ctl1@ceph"}},
+}
+
+// behind is what they say.
+func (a *address) behind() (all []vip.Check) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range behindWords {
+		for i, node := range b.nodes {
+			check := vip.Check{Kind: b.kind, Node: node, State: vip.CheckWell}
+			if i < a.ill[b.kind] {
+				check.State, check.Says = vip.CheckIll, "ill"
+			}
+			all = append(all, check)
+		}
+	}
+	return all
+}
+
+func isBehind(_ names, o order) error {
+	if len(o.args) != 2 || behindWords[o.args[0]].kind == "" || !slices.Contains([]string{"one", "all", "well"}, o.args[1]) {
+		return errors.New("galera, rabbitmq or cinder; one, all or well?")
+	}
+	return nil
+}
+
+func breakBehind(c *Cloud, o order) (func(), error) {
+	b := behindWords[o.args[0]]
+	set := func(n int) {
+		c.vip.mu.Lock()
+		defer c.vip.mu.Unlock()
+		if c.vip.ill == nil {
+			c.vip.ill = map[vip.Kind]int{}
+		}
+		c.vip.ill[b.kind] = n
+	}
+	set(map[string]int{"one": 1, "all": len(b.nodes)}[o.args[1]])
+	return func() { set(0) }, nil
 }
