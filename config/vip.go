@@ -39,6 +39,8 @@ type VIPAddress struct {
 	Interface string `yaml:"interface,omitempty"`
 	// Own lets Lifeboat move the address itself, in place of keepalived.
 	Own bool `yaml:"own,omitempty"`
+	// Guard is nft where nftables shall enforce the lease beside the address's own end.
+	Guard string `yaml:"guard,omitempty"`
 	// MACs may answer for it and are no controller's.
 	MACs []string `yaml:"macs,omitempty"`
 	// Vias are controllers' own addresses that accept its traffic without having it.
@@ -121,6 +123,7 @@ const (
 	VIPOff     = "off"
 	VIPObserve = "observe"
 	VIPWitness = "witness"
+	VIPGuard   = "nft"
 
 	RepairOff    = "off"
 	RepairDryRun = "dry-run"
@@ -196,6 +199,12 @@ func (c *Controller) checkVIP(d *decoder) {
 		}
 		if a.Own {
 			c.checkOwned(d, at, a)
+		}
+		if a.Guard != "" {
+			d.oneOf(key(at, "guard"), a.Guard, []string{VIPGuard})
+			if !a.Own {
+				d.fault(key(at, "guard"), "it guards an address that Lifeboat moves: own: true is missing")
+			}
 		}
 		c.checkVias(d, at, a)
 		names[a.Name], addresses[a.Address] = true, true

@@ -24,6 +24,20 @@ type Kernel interface {
 	Probe(ctx context.Context, name string) (heard []string, err error)
 }
 
+// guarding is a Kernel that enforces leases by a firewall, too.
+type guarding interface {
+	Unguarded() error
+	Unguard() error
+}
+
+func guardedOf(cfg config.VIP) map[string]bool {
+	all := map[string]bool{}
+	for _, a := range cfg.Addresses {
+		all[a.Name] = a.Guard == config.VIPGuard
+	}
+	return all
+}
+
 // owning moves the addresses that the file says are Lifeboat's: it looks, asks
 // vip.Tenant, and does what that says. It has a goroutine of its own, which never
 // waits for the network.
@@ -77,7 +91,7 @@ func newOwning(x *vips) *owning {
 		x.c.log.Error("this controller owns no address: it cannot watch them")
 		return nil
 	default:
-		w.kernel = &watch.Holder{VIPs: w.vips, Interfaces: interfacesOf(x.c.cfg.VIP), Most: w.most}
+		w.kernel = &watch.Holder{VIPs: w.vips, Interfaces: interfacesOf(x.c.cfg.VIP), Most: w.most, Guarded: guardedOf(x.c.cfg.VIP)}
 	}
 	w.tenant = vip.NewTenant(x.c.id, newStart(), names)
 	w.read = x.c.clock.Read()
@@ -144,6 +158,9 @@ func (w *owning) leave(ctx context.Context, tick *time.Ticker) {
 	for _, v := range w.vips {
 		w.fault("drop", w.kernel.Drop(v.Name))
 	}
+	if g, ok := w.kernel.(guarding); ok {
+		w.fault("guard", g.Unguard())
+	}
 }
 
 // once looks and acts.
@@ -164,6 +181,9 @@ func (w *owning) once(ctx context.Context, leaving bool) {
 	}
 	if len(o.Place) > 0 {
 		w.fault("place", w.kernel.Place(o.Place))
+		if g, ok := w.kernel.(guarding); ok {
+			w.fault("guard", g.Unguarded())
+		}
 	}
 	for _, name := range o.Announce {
 		w.fault("announce", w.kernel.Announce(name))
@@ -250,6 +270,9 @@ func releaseVIPs(cfg *config.Controller) error {
 		if a.Own {
 			errs = append(errs, h.Drop(a.Name))
 		}
+	}
+	if len(errs) > 0 { // after the addresses: what it may keep shut is gone by then
+		errs = append(errs, h.Unguard())
 	}
 	return errors.Join(errs...)
 }

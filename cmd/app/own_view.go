@@ -177,6 +177,9 @@ func (w *owning) tell(s *vip.Sight) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if why := w.said["!guard"]; why != "" {
+		s.Cannot = append(s.Cannot, "guard by nftables: "+why)
+	}
 	for i := range s.VIPs {
 		if word, ok := w.words[s.VIPs[i].Name]; ok {
 			s.VIPs[i].Own = &word

@@ -56,6 +56,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(controllerEnv) != "":
 		playController(os.Getenv(controllerEnv))
+	case os.Getenv(guardEnv) != "":
+		playGuard()
 	case os.Getenv(novaEnv) != "":
 		playNova(os.Getenv(novaEnv))
 	case os.Getenv(censusEnv) != "":

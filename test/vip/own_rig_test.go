@@ -142,8 +142,8 @@ func (w *ownRig) files(proxied bool) {
 	w.controllers(func(name string) string {
 		text := `vip:
   addresses:
-    - {name: internal, address: 10.9.0.100, interface: eth0, own: true}
-    - {name: six, address: "fd00:9::100", interface: eth0, own: true}
+    - {name: internal, address: 10.9.0.100, interface: eth0, own: true, guard: nft}
+    - {name: six, address: "fd00:9::100", interface: eth0, own: true, guard: nft}
 `
 		if proxied {
 			text += w.socket(name)

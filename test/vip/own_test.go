@@ -126,6 +126,9 @@ func (w *ownRig) keepalivedTakes() time.Duration {
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 	time.Sleep(4 * time.Second)
+	for _, c := range []string{"c1", "c2", "c3"} { // as ExecStopPost does: a guard outlives its process
+		w.sh("ip netns exec %s %s vip-release --config %s/%s.yaml", w.nodes[c].ns, filepath.Join(w.bin, "lifeboat-controller"), w.dir, c)
+	}
 	w.keepalived("c1")
 	w.keepalived("c2")
 	for began := time.Now(); w.holder(theVIP) != "c1"; time.Sleep(10 * time.Millisecond) {
@@ -153,7 +156,11 @@ func TestOwnFaults(t *testing.T) {
 		t.Logf("%s: from %s to %s after %s", name, holder, who, took.Round(10*time.Millisecond))
 		end(holder)
 	}
-	moves("SIGSTOP", func(h string) { w.kill(h, syscall.SIGSTOP) }, func(h string) { w.kill(h, syscall.SIGCONT) })
+	moves("SIGSTOP", func(h string) { w.kill(h, syscall.SIGSTOP) }, func(h string) {
+		// What is left there now, whoever put it there, nobody hears: the guard stands.
+		w.sh("ip -n %[1]s addr add %[2]s/32 dev eth0; ip -n %[1]s addr add %[3]s/128 dev eth0 nodad; sleep 0.5; ip -n %[1]s addr del %[2]s/32 dev eth0; ip -n %[1]s addr del %[3]s/128 dev eth0", w.nodes[h].ns, theVIP, theVIP6)
+		w.kill(h, syscall.SIGCONT)
+	})
 	moves("cut from the other controllers, while clients see all", func(h string) { w.cut(h, another(h), another(h, another(h))) }, func(string) { w.unblock("cut") })
 	moves("an orderly stop", func(h string) { w.tell(h, "stop 0s") }, func(h string) { w.start(h) })
 

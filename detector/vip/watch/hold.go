@@ -26,6 +26,12 @@ type Holder struct {
 	Interfaces map[string]string
 	// Most is the clock by which an address must be gone (vip.Moment).
 	Most func() time.Duration
+	// Guarded are the VIPs, by name, whose leases nftables enforce too.
+	Guarded map[string]bool
+
+	guard     Guard
+	yielded   map[string]bool
+	unguarded error
 }
 
 // forever is the life of an address without an end (linux/if_addr.h).
@@ -46,6 +52,7 @@ func (h *Holder) Look() (map[string]vip.Ground, error) {
 			}
 		}
 		_, g.Link = h.link(v)
+		h.yield(v, g)
 		out[v.Name] = g
 	}
 	return out, nil
@@ -127,6 +134,7 @@ func (h *Holder) place(o vip.Placing, all []netlink.Addr) error {
 	if life == 0 {
 		return fmt.Errorf("place %s: too little of its lease is left", v.Address)
 	}
+	h.allow(o, v.Address)
 	if err := set(v.Address, at.Index, all, life); err != nil {
 		return err
 	}
@@ -158,7 +166,11 @@ func set(addr netip.Addr, link int, all []netlink.Addr, seconds int) error {
 
 // Drop takes an address off every interface where it has an end.
 func (h *Holder) Drop(name string) error {
-	return h.remove(name, func(a netlink.Addr) bool { return a.ValidLft != 0 && a.ValidLft != forever })
+	err := h.remove(name, func(a netlink.Addr) bool { return a.ValidLft != 0 && a.ValidLft != forever })
+	if v, ok := h.of(name); ok && h.Guarded[name] {
+		err = errors.Join(err, h.guard.Deny(v.Address))
+	}
+	return err
 }
 
 // TakeOff takes an address off every interface, whoever put it there.
