@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // VIPRecord is what the leader found of the control plane's addresses. It is told and
@@ -17,8 +19,54 @@ type VIPRecord struct {
 	Findings []VIPFinding      `json:"findings,omitempty"`
 	// Past are findings that are over, the newest last.
 	Past []VIPFinding `json:"past,omitempty"`
+	// Paths are the hosts that do not reach all of the control plane, by host, MostPaths of
+	// them at most; Unreached counts them all. They are written as they change.
+	Paths     []VIPPath `json:"paths,omitempty"`
+	Unreached int       `json:"unreached,omitempty"`
 	// Moves counts changes of an owner, by the address's name.
 	Moves map[string]int `json:"moves,omitempty"`
+}
+
+// VIPPath is one host's line of the matrix, where something fails.
+type VIPPath struct {
+	Host nova.HostName `json:"host"`
+	// Fails are the targets that do not answer it well: service, address and word.
+	Fails []string  `json:"fails"`
+	Since time.Time `json:"since"`
+}
+
+func (p VIPPath) is(q VIPPath) bool { return p.Host == q.Host && slices.Equal(p.Fails, q.Fails) }
+
+// MostPaths bounds the hosts of the matrix that the ledger keeps: more are no single
+// hosts' fault.
+const MostPaths = 100
+
+// notePaths takes an entry's matrix in place of the former, and journals the changes.
+func (s *State) notePaths(e Entry, old, next *VIPRecord) {
+	next.Paths, next.Unreached = nil, e.VIP.Unreached
+	var all []string
+	for _, p := range e.VIP.Paths[:min(len(e.VIP.Paths), MostPaths)] {
+		i := slices.IndexFunc(old.Paths, p.is)
+		if i < 0 {
+			p.Since = e.At
+			all = append(all, fmt.Sprintf("%s does not reach %s", p.Host, strings.Join(p.Fails, ", ")))
+		} else {
+			p.Since = old.Paths[i].Since
+		}
+		next.Paths = append(next.Paths, p)
+	}
+	for _, p := range old.Paths {
+		if !slices.ContainsFunc(next.Paths, func(q VIPPath) bool { return q.Host == p.Host }) && next.Unreached <= len(next.Paths) {
+			all = append(all, fmt.Sprintf("%s reaches all of the control plane again, after %s", p.Host, round(e.At.Sub(p.Since))))
+		}
+	}
+	const most = 5
+	if n := len(all); n > most {
+		all = append(all[:most], fmt.Sprintf("and %d more", n-most))
+	}
+	if len(all) > 0 {
+		s.journal(e, "%s", strings.Join(all, "; "))
+	}
 }
 
 // VIPFinding is one thing that is or was wrong with one address (detector/vip).
@@ -62,6 +110,7 @@ func (s *State) noteVIP(e Entry) {
 			}
 		}
 	}
+	s.notePaths(e, old, next)
 	for _, f := range e.VIP.Findings {
 		i := slices.IndexFunc(old.Findings, f.is)
 		if i < 0 {
@@ -88,12 +137,20 @@ func (s *State) noteVIP(e Entry) {
 	s.VIP = next
 }
 
-// Same says that an entry of r would tell nothing new.
-func (r *VIPRecord) Same(owners map[string]string, findings []VIPFinding) bool {
+// Unreaching is the matrix as it was written last.
+func (r *VIPRecord) Unreaching() ([]VIPPath, int) {
 	if r == nil {
-		return len(findings) == 0 && len(owners) == 0
+		return nil, 0
 	}
-	return maps.Equal(r.Owners, owners) && len(r.Findings) == len(findings) && !slices.ContainsFunc(findings, func(f VIPFinding) bool {
+	return r.Paths, r.Unreached
+}
+
+// Same says that an entry of r would tell nothing new.
+func (r *VIPRecord) Same(owners map[string]string, findings []VIPFinding, paths []VIPPath, unreached int) bool {
+	if r == nil {
+		return len(findings) == 0 && len(owners) == 0 && unreached == 0
+	}
+	return maps.Equal(r.Owners, owners) && r.Unreached == unreached && slices.EqualFunc(r.Paths, paths, VIPPath.is) && len(r.Findings) == len(findings) && !slices.ContainsFunc(findings, func(f VIPFinding) bool {
 		i := slices.IndexFunc(r.Findings, f.is)
 		return i < 0 || !slices.Equal(r.Findings[i].Nodes, f.Nodes)
 	})

@@ -23,7 +23,7 @@ func TestVIPRecord(t *testing.T) {
 	twins := VIPFinding{Kind: "duplicate", VIP: "internal", Nodes: []string{"ctl1", "ctl2"}, Evidence: []string{"both have it"}, Since: at.Add(time.Second), Do: "look", Runbook: "docs/vip.md#duplicate"}
 	note(0, "ctl1")
 	note(time.Second, "ctl1+ctl2", twins)
-	if !s.VIP.Same(map[string]string{"internal": "ctl1+ctl2"}, []VIPFinding{twins}) || s.VIP.Same(map[string]string{"internal": "ctl1+ctl2"}, nil) {
+	if !s.VIP.Same(map[string]string{"internal": "ctl1+ctl2"}, []VIPFinding{twins}, nil, 0) || s.VIP.Same(map[string]string{"internal": "ctl1+ctl2"}, nil, nil, 0) {
 		t.Error("Same does not tell what has changed")
 	}
 	later := twins

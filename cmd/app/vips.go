@@ -283,6 +283,9 @@ func (x *vips) owners() []heartbeat.Owner {
 // vipEvery is how often at most findings are written into the ledger.
 const vipEvery = time.Second
 
+// pathsEvery is how often at most the matrix alone is.
+const pathsEvery = 5 * time.Second
+
 // remember commits what has changed. It is told of, and nothing follows from it.
 func (x *vips) remember(ctx context.Context) {
 	if len(x.vips) == 0 || !x.c.leads() {
@@ -291,14 +294,24 @@ func (x *vips) remember(ctx context.Context) {
 	now := x.c.clock.Now()
 	x.mu.Lock()
 	owners, findings := maps.Clone(x.report.Owners), findingsOf(x.report.Findings)
+	matrix, late := x.matrix, now.Sub(x.wrote) >= pathsEvery
 	due, news, told := now.Sub(x.wrote) >= vipEvery, strings.Join(x.news, "; "), len(x.news)
 	x.mu.Unlock()
 	same := true
-	x.c.machine.Locked(func(s *evacuate.State) { same = s.VIP.Same(owners, findings) })
+	var paths []evacuate.VIPPath
+	var unreached int
+	x.c.machine.Locked(func(s *evacuate.State) {
+		paths, unreached = s.VIP.Unreaching()
+		if late {
+			known := slices.DeleteFunc(slices.Clone(paths), func(p evacuate.VIPPath) bool { return s.Hosts[p.Host] == nil })
+			paths, unreached = pathsOf(matrix, known)
+		}
+		same = s.VIP.Same(owners, findings, paths, unreached)
+	})
 	if same && news == "" || !due {
 		return
 	}
-	err := x.c.apply(ctx, evacuate.Entry{Kind: evacuate.KindVIP, At: now, By: x.c.id, Text: news, VIP: &evacuate.VIPRecord{Owners: owners, Findings: findings}})
+	err := x.c.apply(ctx, evacuate.Entry{Kind: evacuate.KindVIP, At: now, By: x.c.id, Text: news, VIP: &evacuate.VIPRecord{Owners: owners, Findings: findings, Paths: paths, Unreached: unreached}})
 	if err != nil {
 		x.c.log.Warn("findings of the VIP are not remembered", "reason", err)
 		return

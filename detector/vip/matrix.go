@@ -82,6 +82,15 @@ type HostPath struct {
 type Matrix struct {
 	Targets []TargetSum `json:"targets"`
 	Hosts   []HostPath  `json:"hosts"`
+	// Fresh counts the hosts whose rows are votes, Reaching those of them that reach all.
+	Fresh    int `json:"fresh"`
+	Reaching int `json:"reaching"`
+}
+
+// Failing is the matrix without the hosts that reach all: what a person must see of it.
+func (m Matrix) Failing() Matrix {
+	m.Hosts = slices.DeleteFunc(slices.Clone(m.Hosts), func(h HostPath) bool { return h.Fresh && len(h.Fails) == 0 })
+	return m
 }
 
 // Assessment is what the matrix comes to.
@@ -117,6 +126,9 @@ func Assess(targets []Target, rows []HostRow, fresh time.Duration) Assessment {
 		a.Matrix.Hosts = append(a.Matrix.Hosts, p)
 		if !p.Fresh {
 			continue
+		}
+		if a.Matrix.Fresh++; len(p.Fails) == 0 {
+			a.Matrix.Reaching++
 		}
 		votes = append(votes, vote{r.Host, r.Domain, p.Fails})
 		for i, w := range r.Row.Words {

@@ -42,5 +42,9 @@ func (s *server) vip(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
 		return
 	}
-	reply(w, s.o.VIP())
+	st := s.o.VIP()
+	if r.URL.Query().Get("matrix") == "failing" {
+		st.Matrix = st.Matrix.Failing()
+	}
+	reply(w, st)
 }

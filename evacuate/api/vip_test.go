@@ -40,6 +40,9 @@ func TestVIP(t *testing.T) {
 			t.Errorf("%d: no %s in %s", a.code, want, a.body)
 		}
 	}
+	if a := ask(t, serve(t, o), http.MethodGet, "/v1/vip?matrix=failing", readToken, ""); strings.Contains(a.body, "cmp1") || !strings.Contains(a.body, "cmp2") || len(f.vip.Matrix.Hosts) != 2 {
+		t.Errorf("only hosts that do not reach all: %s", a.body)
+	}
 	series := scrape(t, f, meter(t, f, nil))
 	for name, want := range map[string]string{
 		`lifeboat_vip_owner_info{owner="ctl1+ctl2",vip="internal"}`: "1",

@@ -32,6 +32,7 @@ func TestRoute(t *testing.T) {
 		return len(st.VIPs) == 1 && st.VIPs[0].Owner == "c1" && len(st.Findings) == 0 && reaching(st) == 3
 	}
 	s.await(40*time.Second, "all hosts tell, and c1 has the address", well)
+	time.Sleep(3 * time.Second) // each host has heard of each controller that the mode permits it
 	s.detour("n1")
 	if got := r.sh("ip -n %s route get %s", r.nodes["n1"].ns, theVIP); !strings.Contains(got, "via 10.9.0.12") {
 		t.Errorf("the kernel sends by %s", got)
