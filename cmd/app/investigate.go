@@ -14,7 +14,6 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/heartbeat"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
-	"github.com/lifeboat-ha/lifeboat/fence"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -42,8 +41,6 @@ const (
 	preflightRetry = 30 * time.Second
 	// preflightPart is the pause where some method of several did not answer.
 	preflightPart = time.Minute
-	// bmcReads is how many BMCs are read at once as evidence.
-	bmcReads = 10
 	// askPeers is how many ring peers probe a suspect.
 	askPeers = 3
 )
@@ -53,9 +50,10 @@ type investigator struct {
 	c *Controller
 
 	mu       sync.Mutex
-	next     map[nova.HostName]time.Time // of rounds that read the BMC
+	next     map[nova.HostName]time.Time // of rounds about hosts that nobody hears
 	confirm  map[nova.HostName]time.Time // of the others
 	power    map[nova.HostName]bool      // a BMC is being read
+	read     map[nova.HostName]time.Time // when it last was begun
 	baseline map[nova.HostName]time.Time
 	witness  map[nova.HostName]time.Time
 	flight   map[nova.HostName]time.Time
@@ -64,7 +62,7 @@ type investigator struct {
 }
 
 func newInvestigator(c *Controller) *investigator {
-	return &investigator{c: c, next: map[nova.HostName]time.Time{}, confirm: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, baseline: map[nova.HostName]time.Time{},
+	return &investigator{c: c, next: map[nova.HostName]time.Time{}, confirm: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, read: map[nova.HostName]time.Time{}, baseline: map[nova.HostName]time.Time{},
 		witness: map[nova.HostName]time.Time{}, flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads),
 		flights: make(chan struct{}, preflightAtOnce)}
 }
@@ -79,19 +77,24 @@ func (v *investigator) suspects(ctx context.Context) {
 	cloud, _ := v.c.observer.sky()
 	alone := cloud.Condition == detector.Storm && v.c.mayFall(v.c.observer.last())
 	onWord := v.c.onWord()
+	var powers []nova.HostName
 	for host, verdict := range v.c.observer.last() {
 		probe, power := verdict.Wanted()
 		if onWord[host] {
 			probe, power = true, true
 		}
-		if !probe || !v.paced(host, power, now) {
-			continue
-		}
-		v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
 		// BMCs are not flooded with readings when the fault is ours or the
 		// network's.
-		if power && (alone || cloud.ReadsPower(verdict.View.Domain)) && !v.c.observer.justRead(host, now) && !v.c.untouched(host) {
-			v.c.stop.wg.Go(func() { v.readPower(ctx, host) })
+		if probe && power && (alone || cloud.ReadsPower(verdict.View.Domain)) && !v.c.observer.justRead(host, now) {
+			powers = append(powers, host)
+		}
+		if probe && v.paced(host, power, now) {
+			v.c.stop.wg.Go(func() { v.probe(ctx, host, verdict) })
+		}
+	}
+	for _, host := range v.turn(powers, now) {
+		if !v.c.untouched(host) && !v.readPower(ctx, host, now) {
+			return
 		}
 	}
 }
@@ -114,12 +117,6 @@ func (v *investigator) due(m map[nova.HostName]time.Time, host nova.HostName, no
 	}
 	m[host] = now.Add(every)
 	return true
-}
-
-// justRead spares a BMC that was read less than a second ago.
-func (o *observer) justRead(host nova.HostName, now time.Time) bool {
-	v, ok := o.last()[host]
-	return ok && len(v.View.Power) > 0 && now.Sub(v.At)+v.View.Power[0].Age < time.Second
 }
 
 // untouched says that the host's mode is off: not even its BMC is read (rule 12).
@@ -205,40 +202,6 @@ func (v *investigator) askController(ctx context.Context, id, address string, ho
 
 type probeQuestion struct {
 	Host nova.HostName `json:"host"`
-}
-
-// readPower reads a suspect's BMC at once: off twice is the fast path.
-func (v *investigator) readPower(ctx context.Context, host nova.HostName) {
-	v.mu.Lock()
-	busy := v.power[host]
-	v.power[host] = true
-	v.mu.Unlock()
-	if busy {
-		return
-	}
-	defer func() {
-		v.mu.Lock()
-		delete(v.power, host)
-		v.mu.Unlock()
-	}()
-	select {
-	case v.slots <- struct{}{}:
-		defer func() { <-v.slots }()
-	default:
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
-	defer cancel()
-	for range 2 { // an off is believed when it is read twice, a second apart
-		r, ok := v.c.powers.Peek(ctx, string(host))
-		if !ok {
-			return
-		}
-		v.c.observer.with(func(t *detector.Table) { t.Power(powerReading(host, r)) })
-		if r.Power != fence.Off || v.c.clock.Sleep(ctx, fence.MinSpacing) != nil {
-			return
-		}
-	}
 }
 
 // baselines probes a few hosts a second while they are well.

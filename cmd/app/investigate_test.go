@@ -1,8 +1,11 @@
 package app
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // TestPace: the reports of the controllers differ by a moment, so that a host which
@@ -32,5 +35,17 @@ func TestPace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTurn: of more BMCs than are read at once none waits while another is read again.
+func TestTurn(t *testing.T) {
+	v := newInvestigator(nil)
+	begin := time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
+	hosts := func() []nova.HostName { return []nova.HostName{"cmp4", "cmp1", "cmp3", "cmp2", "cmp5"} }
+	v.read["cmp1"], v.read["cmp2"], v.read["cmp3"] = begin.Add(-3*time.Second), begin.Add(-4*time.Second), begin.Add(-time.Second)
+	v.power["cmp5"] = true
+	if got, want := v.turn(hosts(), begin), []nova.HostName{"cmp4", "cmp2", "cmp1"}; !slices.Equal(got, want) {
+		t.Errorf("in turn %v, want %v: never read, longest ago; cmp3 is not due, cmp5 is being read", got, want)
 	}
 }
