@@ -27,7 +27,11 @@ type Agent struct {
 	Sensors  Sensors  `yaml:"sensors"`
 	Watchdog Watchdog `yaml:"watchdog"`
 	VIP      AgentVIP `yaml:"vip"`
-	Log      Log      `yaml:"log"`
+	// Services are restarted when they have failed (docs/host.md); none unless given.
+	Services []Service `yaml:"services,omitempty"`
+	// ServiceRestarts is how many restarts in a row are tried.
+	ServiceRestarts int `yaml:"service_restarts"`
+	Log             Log `yaml:"log"`
 
 	source source
 }
@@ -92,6 +96,8 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
 		VIP:        AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff, Restart: RepairOff},
 		Log:        defaultLog(),
+
+		ServiceRestarts: 3,
 	}
 	d := decode(name, data, a)
 	a.source = d.source
@@ -129,6 +135,7 @@ func (a *Agent) check(d *decoder) {
 	d.log(a.Log)
 	d.watchdog(a.Watchdog)
 	d.agentVIP(a.VIP)
+	a.checkServices(d)
 
 	if l := a.Sensors.Libvirt; l != LibvirtAuto && l != LibvirtOff {
 		d.absolute("sensors.libvirt", l)

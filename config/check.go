@@ -44,6 +44,7 @@ func (c *Controller) check(d *decoder) {
 	c.checkNova(d)
 	c.checkPolicy(d)
 	c.checkGates(d)
+	c.checkGuests(d)
 	c.checkNotify(d)
 	c.checkVIP(d)
 	for i, port := range c.Probe.Ports {

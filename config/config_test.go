@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -200,9 +201,16 @@ func TestWordsOfEvacuate(t *testing.T) {
 	} else if string(p.Destinations) != q.Destinations || string(p.Affinity) != q.Affinity || p.Order.Owners != q.Order.Owners || len(q.Restart) > 0 {
 		t.Errorf("defaults differ: %+v, %+v", p, q)
 	}
+	if d, g := p.Restarts, c.Policy.Guests; string(d.Crashed) != g.Crashed || string(d.Rebooted) != g.Rebooted || d.Limit != g.Limit || d.Within != g.Within ||
+		d.All != (g.Instances == config.GuestsAll) || fmt.Sprint(d.Kinds) != fmt.Sprint(g.Kinds) {
+		t.Errorf("defaults differ: %+v, %+v", d, g)
+	}
+	ends := strings.ReplaceAll(fmt.Sprint(detector.GuestEnds), " ", ", ")
 	for key, words := range map[string][]string{
 		"destinations": {string(evacuate.DestinationsSpread), string(evacuate.DestinationsScheduler)},
 		"affinity":     {string(evacuate.AffinityAsk), string(evacuate.AffinityForce)},
+		"services":     {string(evacuate.ServicesReport), string(evacuate.ServicesDisable)},
+		"guests":       {"{crashed: " + string(evacuate.RestartOff) + "}", "{rebooted: " + string(evacuate.RestartDo) + "}", "{crashed: " + string(evacuate.RestartReport) + "}", "{kinds: " + ends + "}"},
 		"restart":      {"[" + strings.Join(evacuate.Restartable, ", ") + "]"},
 	} {
 		for _, word := range words {

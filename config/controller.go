@@ -161,6 +161,10 @@ type Policy struct {
 	// Failback is how long a host must be back and well before the instances that were
 	// evacuated from it are live-migrated home. 0: they are not.
 	Failback time.Duration `yaml:"failback"`
+	// Services: report a host of which a service has failed for good, or disable it too.
+	Services string `yaml:"services"`
+	// Guests says what is done with instances that end while their host lives.
+	Guests Guests `yaml:"guests"`
 	// IsolatedFor is how long a host that lives must have lost a network before
 	// the matrix may have it fenced.
 	IsolatedFor time.Duration `yaml:"isolated_for"`

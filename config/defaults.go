@@ -10,7 +10,7 @@ func DefaultPolicy() Policy {
 		Storm:       Storm{Percent: 10, Window: 10 * time.Minute, Cliff: Cliff{Percent: 5, Within: 5 * time.Second}},
 		LeaderGrace: 15 * time.Second,
 		Concurrency: 2, InFlight: 40, Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true}, Reserved: ReservedEnable,
-		QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
+		Guests: defaultGuests(), Services: "report", QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
 		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
 		Proofs: Proofs{Word: "alone", Watchdog: "alone", Storage: "required"},

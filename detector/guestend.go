@@ -1,5 +1,11 @@
 package detector
 
+import (
+	"time"
+
+	"github.com/lifeboat-ha/lifeboat/nova"
+)
+
 // GuestEnd is an end of an instance, or what may become one, that nobody has asked for.
 type GuestEnd string
 
@@ -14,7 +20,20 @@ const (
 	// GuestWatchdog: its own watchdog has run out. GuestIOError: its storage failed it.
 	GuestWatchdog GuestEnd = "watchdog"
 	GuestIOError  GuestEnd = "io-error"
+	// GuestRebooted: its host was booted anew, and no recovery was opened for that.
+	GuestRebooted GuestEnd = "host-rebooted"
 )
 
-// GuestEnds lists them.
+// GuestEnds lists those that libvirt tells of.
 var GuestEnds = []GuestEnd{GuestFailed, GuestCrashed, GuestPanicked, GuestWatchdog, GuestIOError}
+
+// GuestEvent is the end of one instance, as its host's agent has told it.
+type GuestEvent struct {
+	// ID is the same wherever it was told.
+	ID     string
+	Host   nova.HostName
+	Server nova.ServerID
+	Kind   GuestEnd
+	Detail string
+	At     time.Time
+}

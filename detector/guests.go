@@ -18,6 +18,10 @@ const (
 	GuestsUnknown = "unknown"
 )
 
+// SensorService begins the name of a sensor that speaks of a service of the host; its
+// word begins with its condition.
+const SensorService = "service:"
+
 // TwinSettle is for how long an instance must be seen on two hosts at once before it is
 // a finding: a host lists its guests every 5 s, and tells of a change within two.
 const TwinSettle = 10 * time.Second
@@ -131,8 +135,7 @@ func (t *Table) GuestSight(now time.Time) *GuestSight {
 	for host, l := range b.lists {
 		h := t.hosts[host]
 		if h == nil {
-			delete(b.lists, host) // it was removed
-			continue
+			continue // its list came before its first heartbeat
 		}
 		_, boot, _ := t.LastHeard(host)
 		fresh := now.Sub(t.voters[Observer(host)].at) <= time.Duration(t.policy.Missed)*t.policy.Interval

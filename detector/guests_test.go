@@ -52,13 +52,19 @@ func TestGuestSight(t *testing.T) {
 		at    float64
 		tells bool
 	}{
-		"as it was told":                   {func(*Table) {}, 1, true},
-		"its heartbeats are missing":       {func(*Table) {}, 60, false},
-		"its heartbeats go on":             {func(t *Table) { says(t, "cmp1", "b1", list.Word(), 60) }, 60.5, true},
-		"it says that there is another":    {func(t *Table) { says(t, "cmp1", "b1", Guests{}.Word(), 2) }, 2, false},
-		"its libvirt does not answer":      {func(t *Table) { says(t, "cmp1", "b1", GuestsUnknown+": no socket", 2) }, 2, false},
-		"it was booted again":              {func(t *Table) { says(t, "cmp1", "b2", list.Word(), 2) }, 2, false},
-		"it told again since its boot":     {func(t *Table) { tells(t, "cmp1", "b2", list, 2) }, 2, true},
+		"as it was told":                {func(*Table) {}, 1, true},
+		"its heartbeats are missing":    {func(*Table) {}, 60, false},
+		"its heartbeats go on":          {func(t *Table) { says(t, "cmp1", "b1", list.Word(), 60) }, 60.5, true},
+		"it says that there is another": {func(t *Table) { says(t, "cmp1", "b1", Guests{}.Word(), 2) }, 2, false},
+		"its libvirt does not answer":   {func(t *Table) { says(t, "cmp1", "b1", GuestsUnknown+": no socket", 2) }, 2, false},
+		"it was booted again":           {func(t *Table) { says(t, "cmp1", "b2", list.Word(), 2) }, 2, false},
+		"it told again since its boot":  {func(t *Table) { tells(t, "cmp1", "b2", list, 2) }, 2, true},
+		"it was told before it was heard": {func(t *Table) {
+			t.Forget("cmp1")
+			t.Guests("cmp1", "b1", list, at(2))
+			_ = t.GuestSight(at(2))
+			says(t, "cmp1", "b1", list.Word(), 3)
+		}, 3, true},
 		"it was removed":                   {func(t *Table) { t.Forget("cmp1") }, 1, false},
 		"a list was overtaken by this one": {func(t *Table) { t.Guests("cmp1", "b1", Guests{}, at(-1)) }, 1, true},
 	} {

@@ -144,6 +144,7 @@ func (t *Table) Forget(h nova.HostName) {
 	t.sum = nil
 	delete(t.hosts, h)
 	delete(t.voters, Observer(h))
+	delete(t.guests.lists, h)
 	for _, c := range t.controllers {
 		delete(c.hosts, h)
 	}

@@ -51,8 +51,8 @@ func (s *State) apply(term uint64, e Entry) error {
 		return s.rotate(e)
 	case KindVIP, KindVIPLease, KindVIPRestart:
 		return s.applyVIP(e)
-	case KindTwins:
-		s.noteTwins(e)
+	case KindTwins, KindRestart, KindAiling:
+		return s.applyGuest(e)
 	case KindControllerJoin:
 		s.Controllers[e.Controller.ID] = e.Controller
 	case KindControllerLeave:

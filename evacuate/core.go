@@ -98,7 +98,8 @@ type Core struct {
 	stormy   map[nova.HostName]time.Time // held at the gate storm since
 	// first is when this leader first saw what it waits for, on its own clock.
 	first     map[string]time.Time
-	began     time.Time // its first tick of this term
+	guests    map[nova.ServerID]guestLook // of restarts
+	began     time.Time                   // its first tick of this term
 	decisions map[nova.HostName]Decision
 	window    window
 	// senders may promise POSTs in this tick.
@@ -127,7 +128,7 @@ func (c *Core) reset(term uint64) {
 	c.rebooted = map[nova.HostName]time.Time{}
 	c.shut = map[gateKey]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
-	c.first = map[string]time.Time{}
+	c.first, c.guests = map[string]time.Time{}, map[nova.ServerID]guestLook{}
 	c.window, c.senders = window{}, nil
 }
 
@@ -154,6 +155,8 @@ func (c *Core) Tick(s *State, w World) Ready {
 	c.tendWords()
 	c.scoreShadow()
 	c.tendTwins()
+	c.tendRestarts()
+	c.tendAiling()
 	for _, host := range s.HostNames() {
 		c.settle(host)
 		c.decide(host)
@@ -168,37 +171,6 @@ func (c *Core) Tick(s *State, w World) Ready {
 	c.tendFailbacks()
 	return c.ready
 }
-
-// settle times for how long a host has been healthy, and lets a new boot id
-// become the known one.
-func (c *Core) settle(host nova.HostName) {
-	v := c.world.Verdicts[host]
-	switch v.State {
-	case detector.Healthy, detector.Degraded, detector.Rebooted:
-		if c.healthy[host].IsZero() {
-			c.healthy[host] = c.world.Now
-		}
-	default:
-		delete(c.healthy, host)
-	}
-	h := c.state.Hosts[host]
-	fresh := h.Boot == "" && v.View.Boot != "" && v.State == detector.Healthy
-	if (v.State == detector.Rebooted || fresh) && c.state.Open(host) == nil {
-		if c.rebooted[host].IsZero() {
-			c.rebooted[host] = c.world.Now
-		}
-		if fresh || c.world.Now.Sub(c.rebooted[host]) >= rebootSettle {
-			c.commit(Entry{Kind: KindHostSeen, Host: host, Seen: []HostSeen{{Host: host, Boot: v.View.Boot}}})
-			delete(c.rebooted, host)
-		}
-		return
-	}
-	delete(c.rebooted, host)
-}
-
-// rebootSettle is how long the verdict Rebooted is shown before the new boot
-// id becomes the known one.
-const rebootSettle = 10 * time.Second
 
 // decide asks the gates about a host that is not being recovered yet.
 func (c *Core) decide(host nova.HostName) {
@@ -313,7 +285,16 @@ func (c *Core) Done(s *State, w World, o Outcome) Ready {
 	if o.Seen != nil {
 		o.Seen.Began = c.flight[k]
 	}
+	began := c.flight[k]
 	delete(c.flight, k)
+	if o.Action.Step.guestStep() {
+		c.guestDone(o, began)
+		return c.ready
+	}
+	if o.Action.Step.ailingStep() {
+		c.ailingDone(o)
+		return c.ready
+	}
 	r := s.Recoveries[o.Action.Recovery]
 	if r == nil || (r.Status == StatusClosed && o.Action.Shield == "") {
 		return c.ready

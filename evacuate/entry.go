@@ -58,6 +58,8 @@ const (
 	KindShadowScore     Kind = "shadow.score"
 	KindVIP             Kind = "vip.found"
 	KindTwins           Kind = "guest.twins"
+	KindRestart         Kind = "guest.restart"
+	KindAiling          Kind = "host.ailing"
 	KindVIPLease        Kind = "vip.lease"
 	KindVIPRestart      Kind = "vip.restart"
 )
@@ -84,31 +86,33 @@ type Entry struct {
 	// Aggregate is the one whose mode is set.
 	Aggregate string `json:"aggregate,omitempty"`
 
-	Cluster     *ClusterInit   `json:"cluster,omitempty"`
-	Controller  *Controller    `json:"controller,omitempty"`
-	Token       *Token         `json:"token,omitempty"`
-	Key         *HostKey       `json:"key,omitempty"`
-	Seen        []HostSeen     `json:"seen,omitempty"`
-	Open        *Recovery      `json:"open,omitempty"`
-	Step        Step           `json:"step,omitempty"`
-	Record      *StepRecord    `json:"record,omitempty"`
-	Proof       *fence.Record  `json:"proof,omitempty"`
-	OffSent     time.Time      `json:"off_sent,omitzero"`
-	Evacuations []*Evacuation  `json:"evacuations,omitempty"`
-	Service     *ServiceBefore `json:"service,omitempty"`
-	Hold        *Hold          `json:"hold,omitempty"`
-	Shield      *Shield        `json:"shield,omitempty"`
-	Reserve     *Reserve       `json:"reserve,omitempty"`
-	Return      *Return        `json:"return,omitempty"`
-	Failback    *Failback      `json:"failback,omitempty"`
-	Ring        *RingStep      `json:"ring,omitempty"`
-	Quarantine  *Quarantine    `json:"quarantine,omitempty"`
-	Confirm     *Confirmation  `json:"confirm,omitempty"`
-	Drill       *Drill         `json:"drill,omitempty"`
-	Drilling    *Drilling      `json:"drilling,omitempty"`
-	VIP         *VIPRecord     `json:"vip,omitempty"`
-	Lease       *VIPLeaseStep  `json:"lease,omitempty"`
-	Guests      *GuestRecord   `json:"guests,omitempty"`
+	Cluster      *ClusterInit   `json:"cluster,omitempty"`
+	Controller   *Controller    `json:"controller,omitempty"`
+	Token        *Token         `json:"token,omitempty"`
+	Key          *HostKey       `json:"key,omitempty"`
+	Seen         []HostSeen     `json:"seen,omitempty"`
+	Open         *Recovery      `json:"open,omitempty"`
+	Step         Step           `json:"step,omitempty"`
+	Record       *StepRecord    `json:"record,omitempty"`
+	Proof        *fence.Record  `json:"proof,omitempty"`
+	OffSent      time.Time      `json:"off_sent,omitzero"`
+	Evacuations  []*Evacuation  `json:"evacuations,omitempty"`
+	Service      *ServiceBefore `json:"service,omitempty"`
+	Hold         *Hold          `json:"hold,omitempty"`
+	Shield       *Shield        `json:"shield,omitempty"`
+	Reserve      *Reserve       `json:"reserve,omitempty"`
+	Return       *Return        `json:"return,omitempty"`
+	Failback     *Failback      `json:"failback,omitempty"`
+	Ring         *RingStep      `json:"ring,omitempty"`
+	Quarantine   *Quarantine    `json:"quarantine,omitempty"`
+	Confirm      *Confirmation  `json:"confirm,omitempty"`
+	Drill        *Drill         `json:"drill,omitempty"`
+	Drilling     *Drilling      `json:"drilling,omitempty"`
+	VIP          *VIPRecord     `json:"vip,omitempty"`
+	Lease        *VIPLeaseStep  `json:"lease,omitempty"`
+	Guests       *GuestRecord   `json:"guests,omitempty"`
+	GuestRestart *GuestRestart  `json:"guest_restart,omitempty"`
+	Ailing       *Ailing        `json:"ailing,omitempty"`
 
 	Restart *VIPRestartStep `json:"restart,omitempty"`
 
@@ -176,6 +180,8 @@ func (e Entry) missing() string {
 		KindVIP:            {"vip", e.VIP != nil},
 		KindTwins:          {"guests", e.Guests != nil},
 		KindVIPRestart:     {"restart", e.Restart != nil && e.Restart.Host != ""},
+		KindAiling:         {"ailing", e.Ailing != nil && e.Ailing.Host != ""},
+		KindRestart:        {"guest restart", e.GuestRestart != nil && e.GuestRestart.Event != ""},
 		KindVIPLease:       {"lease", e.Lease != nil && len(e.Lease.Of) > 0},
 		KindEvacuations:    {"evacuations", len(e.Evacuations) > 0 && !slices.Contains(e.Evacuations, nil)},
 	}[e.Kind]

@@ -109,7 +109,14 @@ type fakeWorld struct {
 	hookFate []string
 	// libvirt says that the hosts tell which instances they run, but for those of mute.
 	libvirt bool
-	mute    map[nova.HostName]bool
+	// services are the words of a host's services.
+	services map[nova.HostName]string
+	ends     []detector.GuestEvent
+	// guestFate is what becomes of a stop or a start: lost, timeout (done, no answer),
+	// conflict, refused, never (taken, and nothing comes of it).
+	guestFate map[string]string
+	asked     []string // stops and starts that Nova was asked for
+	mute      map[nova.HostName]bool
 }
 
 func newFakeWorld() *fakeWorld {
@@ -334,6 +341,9 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 		state, reason := h.detect(now, known)
 		v := detector.Verdict{Host: h.name, State: state, Reason: reason, Detail: string(reason), At: now, Silent: now.Sub(h.heard),
 			View: detector.View{Host: h.name, At: now, Boot: h.heardAs}}
+		if word := w.services[h.name]; word != "" {
+			v.View.Sensors = map[string]string{detector.SensorService + "libvirtd.service": word}
+		}
 		if !h.onRead.IsZero() {
 			v.View.Power = []detector.PowerSight{{Power: "on", Age: now.Sub(h.onRead)}}
 		}
@@ -367,6 +377,7 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 	for _, v := range w.servers {
 		x.Servers[v.Host] = append(x.Servers[v.Host], *v)
 	}
+	x.Ends = w.ends
 	if w.libvirt {
 		x.Guests = w.running(now)
 	}

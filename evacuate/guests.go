@@ -294,3 +294,15 @@ func guestNotices(g *GuestRecord, add func(Notice)) {
 		}
 	}
 }
+
+func (s *State) applyGuest(e Entry) error {
+	switch e.Kind {
+	case KindRestart:
+		return s.noteRestart(e)
+	case KindAiling:
+		return s.noteAiling(e)
+	default:
+		s.noteTwins(e)
+	}
+	return nil
+}

@@ -214,7 +214,9 @@ func (c *cloud) carry(r Ready) {
 	for _, a := range r.Actions {
 		c.watched(a)
 		f := &flight{a: a, began: c.now, call: c.now.Add(pulse)}
-		_, f.proved = c.state.Recoveries[a.Recovery].Proved()
+		if r := c.state.Recoveries[a.Recovery]; r != nil {
+			_, f.proved = r.Proved()
+		}
 		c.flights = append(c.flights, f)
 	}
 }
@@ -308,7 +310,7 @@ func (c *cloud) verdictNow(h nova.HostName) detector.State {
 }
 
 // reads are the actions that write nothing.
-var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true, StepProbe: true, StepTrace: true}
+var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true, StepProbe: true, StepTrace: true, StepLookGuest: true}
 
 // permits is the guard's last question, as cmd/app asks it: the ledger, the
 // freeze file, and the modes with the aggregates of this instant.

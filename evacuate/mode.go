@@ -271,6 +271,9 @@ func PermitsNow(s *State, w *World, p Policy, a Action) error {
 	if m := s.EffectiveMode(host, w.Membership(host), p.AggregateModes); !m.Mode.Acts() {
 		return fmt.Errorf("the mode of %s is %s", host, m)
 	}
+	if m := s.EffectiveMode(host, w.Membership(host), p.AggregateModes); a.Step.guestStep() && m.Mode != ModeAuto {
+		return fmt.Errorf("the mode of %s is %s", host, m)
+	}
 	if a.Step == StepEvacuate || a.Step == StepReset {
 		if why := copied(s, w.Guests, a.Server, a.Host); why != "" {
 			return fmt.Errorf("%s: %s", a.Server, why)

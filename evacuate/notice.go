@@ -135,6 +135,7 @@ func Notices(s *State) []Notice {
 	}
 	vipNotices(s.VIP, add)
 	guestNotices(s.Guests, add)
+	restartNotices(s, add)
 	for _, d := range s.Shadow {
 		if d.Score == ScoreWrong {
 			add(Notice{ID: "shadow/" + d.ID, Kind: NoticeShadow, Event: string(d.Score), At: d.Scored, Host: d.Host, Text: d.Why, Plan: d.Plan})

@@ -21,7 +21,7 @@ func (c *cloud) perform(f *flight) {
 		f.answer = c.now.Add(took)
 		return
 	}
-	if a.Step != StepObserve && a.Step != StepProbe && a.Step != StepTrace {
+	if a.Step != StepObserve && a.Step != StepProbe && a.Step != StepTrace && a.Step != StepLookGuest {
 		c.say("call    %s #%d %s", a.Step, a.Attempt, target(a))
 	}
 	switch a.Step {
@@ -56,6 +56,10 @@ func (c *cloud) perform(f *flight) {
 		} else {
 			svc.DisabledReason = ""
 		}
+	case StepDisableAiling, StepEnableAiling:
+		c.ail(f)
+	case StepLookGuest, StepStopGuest, StepStartGuest:
+		c.guest(f)
 	case StepObserve, StepResolve:
 		took = pulse
 		f.out.Seen = c.observe(a)

@@ -73,6 +73,12 @@ type State struct {
 	// Restarts are those of OpenStack agents that hung, in order.
 	Restarts      []*VIPRestart `json:"vip_restarts,omitempty"`
 	RestartSerial uint64        `json:"vip_restart_serial,omitempty"`
+	// GuestRestarts are instances that ended by themselves, in the order of their telling;
+	// GuestRestartCounts counts what ever became of them.
+	GuestRestarts      []GuestRestart            `json:"guest_restarts,omitempty"`
+	GuestRestartCounts map[GuestRestartState]int `json:"guest_restart_counts,omitempty"`
+	// Ailing are the hosts that we disabled for a service of theirs.
+	Ailing map[nova.HostName]*Ailing `json:"ailing,omitempty"`
 }
 
 // Controller is a voter as agents know it.
@@ -201,6 +207,12 @@ func (s *State) Last(host nova.HostName) (last *Recovery) {
 // decided a moment ago: its recovery is open, its proof was not voided, and its
 // promise is the one in force, and neither freeze nor mode halts it. Whoever writes to the world asks it last.
 func (s *State) Permits(a Action) error {
+	if a.Step.guestStep() {
+		return s.permitsRestart(a)
+	}
+	if a.Step.ailingStep() {
+		return s.permitsAiling(a)
+	}
 	r := s.Recoveries[a.Recovery]
 	if r == nil || (r.Status == StatusClosed && a.Shield == "") {
 		return fmt.Errorf("recovery %s is closed", a.Recovery)

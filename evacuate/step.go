@@ -43,6 +43,17 @@ const (
 	// StepFailback sends one instance home; its journal is the recovery's Failback.
 	StepFailback Step = "failback"
 
+	// StepStopGuest and StepStartGuest are of an instance that ended by itself, and of no
+	// recovery; their journal is the state's Restarts. StepLookGuest reads it.
+	StepStopGuest  Step = "stop-guest"
+	StepStartGuest Step = "start-guest"
+	StepLookGuest  Step = "look-guest"
+
+	// StepDisableAiling and StepEnableAiling are of a host whose services fail, and of no
+	// recovery.
+	StepDisableAiling Step = "disable-ailing"
+	StepEnableAiling  Step = "enable-ailing"
+
 	// StepObserve, StepResolve, StepProbe and StepTrace only read: they are never recorded.
 	StepObserve Step = "observe"
 	StepResolve Step = "resolve"

@@ -23,6 +23,8 @@ type World struct {
 	Servers map[nova.HostName][]nova.Server
 	// Guests is where instances run as the hosts' own libvirt says; nil: none says.
 	Guests *detector.GuestSight
+	// Ends are those that agents told of lately, oldest first.
+	Ends []detector.GuestEvent
 	// Rooms is what Placement would still give out.
 	Rooms RoomSight
 	// Reserved are the hosts that are kept for failures, in the order of their use.
@@ -186,6 +188,10 @@ type Policy struct {
 	// waited for. 0: nobody listens.
 	KdumpQuiet time.Duration `json:"kdump_quiet,omitempty"`
 	KdumpMost  time.Duration `json:"kdump_most,omitempty"`
+	// Restarts is what is done with instances that end while their host lives.
+	Restarts Restarts `json:"restarts,omitzero"`
+	// Services says what is done about a host of which a service has failed for good.
+	Services Services `json:"services,omitempty"`
 	// Failback is how long a host must be back and well before its instances are moved
 	// home. 0: they are not.
 	Failback time.Duration `json:"failback,omitempty"`
@@ -211,6 +217,8 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		LeaderGrace: 15 * time.Second, StormPercent: 10, StormWindow: 10 * time.Minute, CliffPercent: 5, CliffWindow: 5 * time.Second,
+		Services:  ServicesReport,
+		Restarts:  Restarts{Crashed: RestartReport, Rebooted: RestartOff, Kinds: []detector.GuestEnd{detector.GuestFailed, detector.GuestCrashed, detector.GuestPanicked}, Limit: 3, Within: time.Hour},
 		FlapLimit: 4, FlapWindow: 24 * time.Hour, Quarantine: 24 * time.Hour,
 		Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true},
 		Concurrency: 2, InFlight: 40, QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,

@@ -56,7 +56,8 @@ type Agent struct {
 	callerOf *identity.Identity
 	guard    *guard
 	guests   *teller // nil: libvirt is not asked
-	spoken   string  // the start id of the heartbeats
+	services *service.Monitor
+	spoken   string // the start id of the heartbeats
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -73,6 +74,7 @@ func NewAgent(cfg *config.Agent, log *slog.Logger, seams Seams) (*Agent, error) 
 	a.reach = &reach{prober: a.prober, now: a.clock.Now, last: map[string]reached{}, ever: map[string]bool{}}
 	a.ways = newWays(a)
 	a.guests = newTeller(a)
+	a.services = newMonitor(a)
 	if a.ident, err = identity.Load(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("%w (make a token with `lifeboat token create %s`, then run `lifeboat enroll` here)", err, cfg.Host)
 	}
@@ -142,6 +144,9 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	a.stop.onStop("other ways to the control plane", a.ways.other.clear)
 	a.stop.wg.Go(func() { a.ways.ask(a.stop.ctx) })
 	a.guests.begin(a.stop)
+	if len(a.cfg.Services) > 0 {
+		a.stop.every(sensorEvery, a.services.Look)
+	}
 	a.stop.every(mendEvery, a.ways.tend)
 	if a.cfg.VIP.Restart != config.RepairOff {
 		a.stop.every(time.Second, newRestarter(a).tend)
@@ -211,6 +216,9 @@ func (a *Agent) sensors() map[string]string {
 	found := map[string]string{}
 	if word, ok := a.compute.Load().(string); ok {
 		found[a.cfg.Sensors.ComputeProcess] = word
+	}
+	for name, word := range a.services.Words() {
+		found[detector.SensorService+name] = word
 	}
 	if a.guests != nil {
 		found[detector.SensorGuests] = a.guests.watch.Word()

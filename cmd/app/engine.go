@@ -7,6 +7,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/evacuate/runner"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // newEngine joins core, runner and ledger.
@@ -43,6 +44,9 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 	})
 	after := a.Step == evacuate.StepForceDown || a.Step == evacuate.StepEvacuate || a.Step == evacuate.StepReset
 	off := a.Step == evacuate.StepFence || a.Step == evacuate.StepFenceStorage
+	if err == nil && a.Step.OfGuest() {
+		return c.listens(a.Host)
+	}
 	if err != nil || !after && (!off || again) {
 		return err
 	}
@@ -55,6 +59,17 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 	c.observer.with(func(t *detector.Table) { at, _, _ = t.LastHeard(a.Host) })
 	if age := c.clock.Now().Sub(at); age <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
 		return fmt.Errorf("%s was heard %s ago: it is not dead", a.Host, age.Round(100*time.Millisecond))
+	}
+	return nil
+}
+
+// listens says that a host is heard at this instant: what is sent to one that is dying
+// waits in its queue, and would be carried out as it comes back.
+func (c *Controller) listens(host nova.HostName) error {
+	var at time.Time
+	c.observer.with(func(t *detector.Table) { at, _, _ = t.LastHeard(host) })
+	if age := c.clock.Now().Sub(at); age > time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
+		return fmt.Errorf("%s was not heard for %s", host, age.Round(100*time.Millisecond))
 	}
 	return nil
 }

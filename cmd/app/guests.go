@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,8 +32,14 @@ const (
 	// have been restarted. guestsTime bounds one call.
 	guestsAgain = time.Minute
 	guestsTime  = 3 * time.Second
+	// guestsRetry is the pause after a call that failed: the controller may be off, or of
+	// a version that knows of no instances.
+	guestsRetry = 5 * time.Second
 	// mostGuests is beyond what a host can run.
 	mostGuests = 5000
+	// endsKept is for how long an end is told and remembered, mostEnds how many are.
+	endsKept = 10 * time.Minute
+	mostEnds = 200
 )
 
 // guestReport is what an agent tells each controller of its instances. The heartbeats
@@ -39,6 +47,19 @@ const (
 type guestReport struct {
 	Boot string          `json:"boot"`
 	List detector.Guests `json:"list"`
+	// Ends are those that this controller was not told of yet.
+	Ends []guestEnd `json:"ends,omitempty"`
+}
+
+// guestEnd is the end of one instance. Its age travels, not its time: clocks differ.
+type guestEnd struct {
+	Start  string            `json:"start"` // the agent's run
+	Serial uint64            `json:"serial"`
+	Server nova.ServerID     `json:"server"`
+	Kind   detector.GuestEnd `json:"kind"`
+	Detail string            `json:"detail,omitempty"`
+	Age    time.Duration     `json:"age"`
+	at     time.Time
 }
 
 // teller tells all controllers what runs on its host.
@@ -46,12 +67,41 @@ type teller struct {
 	a     *Agent
 	watch Guests
 	wake  chan struct{}
-	told  map[string]tellerTold // by controller; of run alone
+	told  map[string]tellerTold // by controller; of tell alone
+
+	mu     sync.Mutex
+	serial uint64
+	ends   []guestEnd
 }
 
 type tellerTold struct {
-	word string
-	at   time.Time
+	word   string
+	at     time.Time
+	serial uint64 // of the last end that it has
+	failed time.Time
+}
+
+// heard keeps an end to be told.
+func (t *teller) heard(e guest.Event) {
+	t.a.log.Warn("an instance ended by itself", "server", e.Server, "reason", e.Kind, "detail", e.Detail)
+	t.mu.Lock()
+	t.serial++
+	t.ends = append(t.ends, guestEnd{Start: t.a.start, Serial: t.serial, Server: e.Server, Kind: e.Kind, Detail: e.Detail, at: e.At})
+	t.ends = t.ends[max(0, len(t.ends)-mostEnds):]
+	t.mu.Unlock()
+	t.poke()
+}
+
+// since are the ends after a serial, with their ages.
+func (t *teller) since(serial uint64, now time.Time) (ends []guestEnd, last uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.ends {
+		if e.Age = now.Sub(e.at); e.Serial > serial && e.Age < endsKept {
+			ends = append(ends, e)
+		}
+	}
+	return ends, t.serial
 }
 
 func newTeller(a *Agent) *teller {
@@ -59,16 +109,15 @@ func newTeller(a *Agent) *teller {
 		return nil
 	}
 	t := &teller{a: a, wake: make(chan struct{}, 1), told: map[string]tellerTold{}}
-	heard := func(guest.Event) {}
 	if a.seams.Guests != nil {
-		t.watch = a.seams.Guests(t.poke, heard)
+		t.watch = a.seams.Guests(t.poke, t.heard)
 		return t
 	}
 	sockets := guest.Sockets
 	if a.cfg.Sensors.Libvirt != config.LibvirtAuto {
 		sockets = []string{a.cfg.Sensors.Libvirt}
 	}
-	t.watch = guest.New(guest.Options{Sockets: sockets, URI: a.cfg.Sensors.LibvirtURI, Sleep: a.clock.Sleep, Now: a.clock.Now, Log: a.log, Changed: t.poke, Heard: heard})
+	t.watch = guest.New(guest.Options{Sockets: sockets, URI: a.cfg.Sensors.LibvirtURI, Sleep: a.clock.Sleep, Now: a.clock.Now, Log: a.log, Changed: t.poke, Heard: t.heard})
 	return t
 }
 
@@ -109,18 +158,20 @@ func (t *teller) tell(ctx context.Context) {
 		return // the heartbeats say so
 	}
 	word, now := list.Word(), t.a.clock.Now()
-	var due []string
+	due := map[string][]byte{}
+	_, last := t.since(0, now)
 	for _, c := range t.a.controllers() {
 		addr := c.Address.String()
-		if old := t.told[addr]; old.word != word || now.Sub(old.at) >= guestsAgain {
-			due = append(due, addr)
+		old := t.told[addr]
+		ends, _ := t.since(old.serial, now)
+		if now.Sub(old.failed) < guestsRetry || old.word == word && now.Sub(old.at) < guestsAgain && len(ends) == 0 {
+			continue
+		}
+		if body, err := json.Marshal(guestReport{Boot: t.a.boot, List: list, Ends: ends}); err == nil {
+			due[addr] = body
 		}
 	}
 	if len(due) == 0 {
-		return
-	}
-	body, err := json.Marshal(guestReport{Boot: t.a.boot, List: list})
-	if err != nil {
 		return
 	}
 	cl, err := t.a.client()
@@ -131,15 +182,19 @@ func (t *teller) tell(ctx context.Context) {
 	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for _, addr := range due {
+	for addr, body := range due {
 		all.Go(func() {
-			if err := postJSON(ctx, cl, "https://"+addr+pathGuests, body, nil); err != nil {
-				t.a.log.Debug("a controller was not told which instances run here", "controller", addr, "reason", err)
-				return
-			}
+			err := postJSON(ctx, cl, "https://"+addr+pathGuests, body, nil)
 			mu.Lock()
 			defer mu.Unlock()
-			t.told[addr] = tellerTold{word, now}
+			if err != nil {
+				t.a.log.Debug("a controller was not told which instances run here", "controller", addr, "reason", err)
+				old := t.told[addr]
+				old.failed = now
+				t.told[addr] = old
+				return
+			}
+			t.told[addr] = tellerTold{word: word, at: now, serial: last}
 		})
 	}
 	all.Wait()
@@ -158,8 +213,33 @@ func (c *Controller) hearGuests(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "the list of instances is not understood")
 		return
 	}
-	c.observer.with(func(t *detector.Table) { t.Guests(nova.HostName(host), q.Boot, q.List, c.clock.Now()) })
+	now := c.clock.Now()
+	c.observer.with(func(t *detector.Table) { t.Guests(nova.HostName(host), q.Boot, q.List, now) })
+	c.observer.hearEnds(nova.HostName(host), q.Ends, now)
 	reply(w, struct{}{})
+}
+
+// hearEnds keeps what a host tells of the ends of its instances, each once.
+func (o *observer) hearEnds(host nova.HostName, ends []guestEnd, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ends = slices.DeleteFunc(o.ends, func(e detector.GuestEvent) bool { return now.Sub(e.At) > endsKept })
+	for _, e := range ends[:min(len(ends), mostEnds)] {
+		id := fmt.Sprintf("%s/%s/%d", host, e.Start, e.Serial)
+		if e.Age < 0 || e.Age > endsKept || len(e.Server) > 64 || len(e.Detail) > 255 || len(id) > 400 || !slices.Contains(detector.GuestEnds, e.Kind) ||
+			slices.ContainsFunc(o.ends, func(k detector.GuestEvent) bool { return k.ID == id }) {
+			continue
+		}
+		o.ends = append(o.ends, detector.GuestEvent{ID: id, Host: host, Server: e.Server, Kind: e.Kind, Detail: e.Detail, At: now.Add(-e.Age)})
+	}
+	slices.SortStableFunc(o.ends, func(a, b detector.GuestEvent) int { return a.At.Compare(b.At) })
+}
+
+// ended are the ends that were told lately.
+func (o *observer) ended(now time.Time) []detector.GuestEvent {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(o.ends), func(e detector.GuestEvent) bool { return now.Sub(e.At) > endsKept })
 }
 
 func (o *observer) guests(now time.Time) *detector.GuestSight {
@@ -203,13 +283,29 @@ func (c *Controller) where(id nova.ServerID) (api.Whereabouts, bool) {
 	return out, len(out.Running)+len(out.Paused)+len(out.Nova) > 0 || out.Evacuation != ""
 }
 
-// twinAlerts are the instances that run twice.
-func twinAlerts(s *evacuate.State) []api.Alert {
+// guestAlerts are the instances that run twice, and those that were to run again and do
+// not; and the services of hosts that have failed.
+func guestAlerts(s *evacuate.State, verdicts map[nova.HostName]detector.Verdict, now time.Time) []api.Alert {
 	var out []api.Alert
+	for host, v := range verdicts {
+		for name, word := range v.View.Sensors {
+			if unit, is := strings.CutPrefix(name, detector.SensorService); is && strings.HasPrefix(word, "failed") {
+				out = append(out, api.Alert{Name: api.AlertService, Host: host, Text: unit + ": " + word})
+			}
+		}
+	}
 	if s.Guests != nil {
 		for _, t := range s.Guests.Twins {
 			out = append(out, api.Alert{Name: api.AlertTwin, Host: t.Hosts[0], Text: t.Text()})
 		}
 	}
+	for _, x := range s.GuestRestarts {
+		if x.State == evacuate.GuestFailedEnd && now.Sub(x.Ended) < restartTold {
+			out = append(out, api.Alert{Name: api.AlertNotRestarted, Host: x.Host, Text: x.Text()})
+		}
+	}
 	return out
 }
+
+// restartTold is for how long a restart that failed is an alert.
+const restartTold = 24 * time.Hour

@@ -275,6 +275,14 @@ func (c *cloud) Stop(ctx context.Context, id nova.ServerID) (string, error) {
 	return cl.Stop(ctx, id)
 }
 
+func (c *cloud) Start(ctx context.Context, id nova.ServerID) (string, error) {
+	cl, err := c.connected(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cl.Start(ctx, id)
+}
+
 func (c *cloud) Moves(ctx context.Context, source nova.HostName) ([]nova.Migration, error) {
 	cl, err := c.connected(ctx)
 	if err != nil {

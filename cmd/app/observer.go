@@ -25,7 +25,9 @@ type observer struct {
 	keys  map[string]keysSeen // of the ring, by controller
 	// machines are what agents have said of theirs, to this controller or another.
 	machines map[nova.HostName]fence.Identity
-	judge    detector.Policy
+	// ends are those of instances that agents told of lately.
+	ends  []detector.GuestEvent
+	judge detector.Policy
 	// verdicts are those of the last look.
 	verdicts map[nova.HostName]detector.Verdict
 	cloud    detector.Cloud

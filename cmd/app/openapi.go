@@ -149,7 +149,7 @@ func (c *Controller) Alerts() []api.Alert {
 			out = append(out, api.Alert{Name: api.AlertFailback, Host: r.Host, Text: fmt.Sprintf("failback to it %s", r.Failback.Reason)})
 		}
 	}
-	out = append(out, twinAlerts(s)...)
+	out = append(out, guestAlerts(s, verdicts, c.clock.Now())...)
 	out = append(out, askedAlerts(s, c.clock.Now())...)
 	out = append(out, restartAlerts(s, c.clock.Now())...)
 	out = append(out, c.vipAlerts()...)

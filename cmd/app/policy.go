@@ -21,6 +21,12 @@ func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}
 	out.PerDestination, out.Destinations, out.Affinity = p.PerDestination, evacuate.Destinations(p.Destinations), evacuate.Affinity(p.Affinity)
+	out.Restarts = evacuate.Restarts{Crashed: evacuate.Restarting(p.Guests.Crashed), Rebooted: evacuate.Restarting(p.Guests.Rebooted),
+		All: p.Guests.Instances == config.GuestsAll, Limit: p.Guests.Limit, Within: p.Guests.Within}
+	for _, k := range p.Guests.Kinds {
+		out.Restarts.Kinds = append(out.Restarts.Kinds, detector.GuestEnd(k))
+	}
+	out.Services = evacuate.Services(p.Services)
 	out.PerBackend, out.Failback = p.PerBackend, p.Failback
 	out.JoinReserves = p.Reserved == config.ReservedJoin
 	out.Order = evacuate.Order{Owners: p.Order.Owners, Ports: p.Order.Ports, Projects: p.Order.Projects}

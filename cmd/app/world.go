@@ -41,7 +41,7 @@ func (c *Controller) World() evacuate.World {
 		settled = evacuate.Settled(s, c.policy, c.clock.Now())
 	})
 	w.Now = c.clock.Now()
-	w.Guests = c.observer.guests(w.Now)
+	w.Guests, w.Ends = c.observer.guests(w.Now), c.observer.ended(w.Now)
 	w.Kdump = c.dumps.sight(w.Now, c.policy.KdumpQuiet)
 	reporting := c.observer.freshControllers()
 	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: len(reporting), Reporting: reporting}

@@ -130,13 +130,6 @@ func (s *shell) page(ctx context.Context, path string, into any) error {
 	return err
 }
 
-func (s *shell) instances() *cobra.Command {
-	return group("instances", "instances as the hosts' libvirt sees them",
-		cmd("where UUID", "where an instance runs, by the hosts' libvirt and by Nova", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
-			return s.page(ctx, "/v1/instances/"+url.PathEscape(a[0]), &api.Whereabouts{})
-		}))
-}
-
 func (s *shell) explain() *cobra.Command {
 	return cmd("explain HOST", "evidence, gates and answers: why is something done or not", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 		return s.page(ctx, "/v1/hosts/"+url.PathEscape(a[0])+"/explain", &evacuate.Explanation{})

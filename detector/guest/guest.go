@@ -157,6 +157,12 @@ func (w *Watch) dial(ctx context.Context) (net.Conn, error) {
 	return nil, first
 }
 
+// dialled is a connection that there is already: whoever holds it can close it.
+type dialled struct{ net.Conn }
+
+// Dial gives it.
+func (d dialled) Dial() (net.Conn, error) { return d.Conn, nil }
+
 // session is one connection, from its beginning to its end.
 func (w *Watch) session(ctx context.Context) error {
 	conn, err := w.dial(ctx)
@@ -167,7 +173,7 @@ func (w *Watch) session(ctx context.Context) error {
 	defer end()
 	// The library has no deadlines, and its way to end a subscription can hang: closing
 	// the connection ends everything.
-	l := libvirt.New(conn)
+	l := libvirt.NewWithDialer(dialled{conn})
 	var heard <-chan any
 	defer func() {
 		_ = conn.Close()
@@ -256,7 +262,7 @@ var errClosed = errors.New("libvirt closed the connection")
 func (w *Watch) wait(ctx context.Context, heard <-chan any) error {
 	ctx, cancel := context.WithTimeout(ctx, listEvery)
 	defer cancel()
-	changed := false
+	var soon <-chan struct{} // once something has changed
 	for {
 		select {
 		case e, ok := <-heard:
@@ -266,12 +272,13 @@ func (w *Watch) wait(ctx context.Context, heard <-chan any) error {
 			if ev, tells := w.read(e); tells {
 				w.o.Heard(ev)
 			}
-			if !changed {
-				changed = true
-				sctx, stop := context.WithTimeout(ctx, settle)
+			if soon == nil {
+				settling, stop := context.WithTimeout(ctx, settle)
 				defer stop()
-				ctx = sctx
+				soon = settling.Done()
 			}
+		case <-soon:
+			return nil
 		case <-ctx.Done():
 			return nil
 		}

@@ -69,7 +69,9 @@ func TestNoAnswer(t *testing.T) {
 		dial func(context.Context, string) (net.Conn, error)
 		word string
 	}{
-		"missing": {func(context.Context, string) (net.Conn, error) { return nil, &net.OpError{Op: "dial", Err: fs.ErrNotExist} }, "does not exist"},
+		"missing": {func(context.Context, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: fs.ErrNotExist}
+		}, "does not exist"},
 		"stuck": {func(context.Context, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {

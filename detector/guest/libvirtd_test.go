@@ -88,7 +88,7 @@ func (d *daemon) start() {
 		if err != nil {
 			return false
 		}
-		d.rw = libvirt.New(conn)
+		d.rw = libvirt.NewWithDialer(dialled{conn})
 		return d.rw.ConnectToURI("qemu:///system") == nil
 	})
 }

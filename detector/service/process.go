@@ -1,6 +1,7 @@
 // Package service looks for a host's own services: whether the process of
-// nova-compute runs beside the agent. It starts and stops nothing, and its word
-// is a finding for people, never a verdict.
+// nova-compute runs beside the agent, and whether the units that an operator names are
+// well. It restarts these where they have failed, and stops nothing; its word is a
+// finding for people, never a verdict.
 package service
 
 import (

@@ -214,6 +214,7 @@ func (s *server) reads() []route {
 		{"/v1/hosts/{host}/fence-test", "Each fencing method of the host, asked now: power, machine, time, certificate. Nothing is commanded. Takes the role operate.", s.fenceTest, &evacuate.FenceTest{}, RoleOperate},
 		{"/v1/hosts/{host}/drills", "Its fence drill under way, or how the last ended, and what drills have shown.", s.drills, &evacuate.Drills{}, ""},
 		{"/v1/instances/{id}", "Where an instance runs, by the hosts' libvirt and by Nova.", s.where, Whereabouts{}, ""},
+		{"/v1/restarts", "Instances that ended by themselves while their host lived, and what was done, the newest last.", s.restarts, []evacuate.GuestRestart{}, ""},
 		{"/v1/recoveries", "All recoveries, the newest last.", s.recoveries, []*evacuate.Recovery{}, ""},
 		{"/v1/recoveries/{id}", "One recovery with its timeline.", s.recovery, &evacuate.Recovery{}, ""},
 		{"/v1/plans", "Plans that wait for an answer, and those that had one.", s.plans, []*evacuate.Proposal{}, ""},

@@ -12,8 +12,13 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// AlertTwin is an instance that runs on more than one host.
-const AlertTwin = "runs-twice"
+// AlertTwin is an instance that runs on more than one host, AlertNotRestarted one that
+// was to be started again and does not run, AlertService a service that its agent watches.
+const (
+	AlertTwin         = "runs-twice"
+	AlertNotRestarted = "not-restarted"
+	AlertService      = "service-failed"
+)
 
 // Whereabouts is where one instance is, by all that know.
 type Whereabouts struct {
@@ -79,6 +84,10 @@ func (s *server) where(w http.ResponseWriter, r *http.Request) {
 	written(w, r, x)
 }
 
+func (s *server) restarts(w http.ResponseWriter, _ *http.Request) {
+	reply(w, append([]evacuate.GuestRestart{}, s.o.Source.State().GuestRestarts...))
+}
+
 // guests are the metrics of what the hypervisors tell.
 func (m *Metrics) guests(ch chan<- prometheus.Metric, state *evacuate.State, verdicts map[nova.HostName]detector.Verdict) {
 	twins := 0
@@ -86,7 +95,15 @@ func (m *Metrics) guests(ch chan<- prometheus.Metric, state *evacuate.State, ver
 		twins = len(state.Guests.Twins)
 	}
 	m.gauge(ch, "instances_running_twice", float64(twins))
+	for _, end := range []evacuate.GuestRestartState{evacuate.GuestDoneEnd, evacuate.GuestFailedEnd, evacuate.GuestLeftEnd} {
+		ch <- prometheus.MustNewConstMetric(m.d["instance_ends_total"], prometheus.CounterValue, float64(state.GuestRestartCounts[end]), string(end))
+	}
 	for host, v := range verdicts {
+		for name, word := range v.View.Sensors {
+			if unit, is := strings.CutPrefix(name, detector.SensorService); is {
+				m.gauge(ch, "host_service_up", b(!strings.HasPrefix(word, "failed") && !strings.HasPrefix(word, "unknown")), string(host), unit)
+			}
+		}
 		if word, ok := v.View.Sensors[detector.SensorGuests]; ok {
 			m.gauge(ch, "host_guests_known", b(!strings.HasPrefix(word, detector.GuestsUnknown)), string(host))
 		}

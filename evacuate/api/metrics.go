@@ -73,6 +73,8 @@ func NewMetrics(reg prometheus.Registerer, s Source, now func() time.Time, versi
 		{"capacity_crowded_domains", "Failure domains that could not fall as a whole (leader).", nil},
 		{"instances_waiting", "Instances of a dead host that wait to be sent: for room, or for a member of their affinity group.", []string{"host"}},
 		{"instances_running_twice", "Instances that run on more than one host, as the hosts' libvirt says (leader).", nil},
+		{"instance_ends_total", "Instances that ended by themselves while their host lived, by what was done: done (they run again), failed, left (leader).", []string{"outcome"}},
+		{"host_service_up", "0 if a service that the host's agent watches has failed, or cannot be asked.", []string{"host", "service"}},
 		{"host_guests_known", "1 if the host's libvirt tells which instances run on it.", []string{"host"}},
 		{"heartbeats_dropped_total", "Datagrams that were not believed.", []string{"reason"}},
 		{"build_info", "The running version.", []string{"version"}},

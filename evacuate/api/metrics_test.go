@@ -261,7 +261,7 @@ func TestRulesMatch(t *testing.T) {
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacPlanned, Waits: "waits for room"}}
 	f.status.Spare = &evacuate.Spare{Known: true}
 	v := f.verdicts["cmp1"]
-	v.View.Sensors = map[string]string{sensorGate: "closed: recovery r1 is under way", detector.SensorGuests: "2 running, 0 paused (ab)"}
+	v.View.Sensors = map[string]string{sensorGate: "closed: recovery r1 is under way", detector.SensorGuests: "2 running, 0 paused (ab)", "service:nova-compute.service": "active"}
 	f.verdicts["cmp1"] = v
 	told := map[string]map[string]string{} // name → label → all values
 	for s := range scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Methods: methods(fence.Same)}})) {

@@ -77,6 +77,11 @@ func (w *world) Stop(context.Context, nova.ServerID) (string, error) {
 	return "req-1", nil
 }
 
+func (w *world) Start(context.Context, nova.ServerID) (string, error) {
+	w.writes = append(w.writes, "start")
+	return "req-5", nil
+}
+
 func (w *world) Evacuate(context.Context, fence.Proof, nova.HostName, string, nova.ServerID, nova.Target) (string, error) {
 	w.writes = append(w.writes, "evacuate")
 	return "req-2", nil
@@ -144,6 +149,10 @@ func TestHaltReachesEveryWrite(t *testing.T) {
 		{"enable a reserved host", evacuate.StepReserve, nova.Service{ID: "s1", Host: "cmp9", Disabled: true, DisabledReason: "reserved", State: nova.StateUp}, func(a *evacuate.Action) { a.Shield, a.Reason = "cmp9", "reserved" }},
 		{"put a reserved host back", evacuate.StepReserve, fresh, func(a *evacuate.Action) { a.Shield, a.Reason, a.Lift = "cmp9", "reserved", true }},
 		{"verify stops a server", evacuate.StepVerify, fresh, func(a *evacuate.Action) { a.Servers, a.Stopped = []nova.ServerID{"vm1"}, []nova.ServerID{"vm1"} }},
+		{"stop an instance that ended", evacuate.StepStopGuest, fresh, nil},
+		{"start one", evacuate.StepStartGuest, fresh, nil},
+		{"disable an ailing host", evacuate.StepDisableAiling, fresh, nil},
+		{"enable it again", evacuate.StepEnableAiling, ours, nil},
 		{"power-on", evacuate.StepPowerOn, ours, nil},
 		{"un-force-down", evacuate.StepUnforce, ours, nil},
 		{"enable", evacuate.StepEnable, ours, nil},

@@ -45,7 +45,7 @@ type Aggregates interface {
 	LeaveAggregate(ctx context.Context, id int, host nova.HostName) error
 }
 
-// Servers reads servers, and stops one that must not run.
+// Servers reads servers, stops one that must not run, and starts one that must.
 type Servers interface {
 	Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
 	Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
@@ -53,6 +53,8 @@ type Servers interface {
 	// now; it need not know all of them.
 	ServersSince(ctx context.Context, since time.Time) ([]nova.Server, error)
 	Stop(ctx context.Context, id nova.ServerID) (requestID string, err error)
+	// Start starts one that is stopped, on its host.
+	Start(ctx context.Context, id nova.ServerID) (requestID string, err error)
 	// Moves are the live migrations and resizes away from a host, Nova's memory of
 	// them whole.
 	Moves(ctx context.Context, source nova.HostName) ([]nova.Migration, error)

@@ -96,7 +96,7 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 	case evacuate.StepCancel:
 		err = r.cancel(ctx, a, dl, &o)
 	default:
-		err = fmt.Errorf("no such step %q", a.Step)
+		err = r.onLiving(ctx, a, dl, &o)
 	}
 	o.OK = err == nil
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 type libvirt struct {
 	m       *machine
 	changed func()
+	heard   func(guest.Event)
 
 	mu   sync.Mutex
 	list detector.Guests
@@ -33,7 +34,13 @@ func (s Setup) libvirt() string {
 
 func (m *machine) libvirt(s app.Seams) app.Seams {
 	if m.cloud.setup.Libvirt {
-		s.Guests = func(changed func(), _ func(guest.Event)) app.Guests { return &libvirt{m: m, changed: changed} }
+		s.Guests = func(changed func(), heard func(guest.Event)) app.Guests {
+			l := &libvirt{m: m, changed: changed, heard: heard}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.virt = l
+			return l
+		}
 	}
 	return s
 }
@@ -74,6 +81,40 @@ func (l *libvirt) List() (detector.Guests, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.list, l.told
+}
+
+// guestEnds are the ends of an instance, in the words of scenarios.
+var guestEnds = map[string]detector.GuestEnd{"fails": detector.GuestFailed, "panics": detector.GuestPanicked}
+
+func isEnd(n names, o order) error {
+	if len(o.args) != 2 || guestEnds[o.args[1]] == "" {
+		return errors.New("which instance, and does it fail or panic: fails, panics?")
+	}
+	return isGuests(n, order{args: o.args[:1]})
+}
+
+// end has instances end by themselves, and their host's libvirt tell.
+func end(c *Cloud, o order) (func(), error) {
+	ids, err := c.guests(o.args[0])
+	if err != nil {
+		return nil, err
+	}
+	for id, hosts := range c.nova.Copies() {
+		if !slices.Contains(ids, id) {
+			continue
+		}
+		for _, host := range hosts {
+			c.nova.StartGuest(host, id, false)
+			m := c.byName[string(host)]
+			m.mu.Lock()
+			l := m.virt
+			m.mu.Unlock()
+			if l != nil {
+				l.heard(guest.Event{Server: id, Kind: guestEnds[o.args[1]], At: m.node.clock.Now()})
+			}
+		}
+	}
+	return nil, nil
 }
 
 func isVirsh(n names, o order) error {

@@ -28,6 +28,7 @@ type machine struct {
 	pduAt  *node
 	cfg    *config.Agent
 	dog    dog
+	virt   *libvirt // of the last agent; nil: none is asked
 
 	mu    sync.Mutex
 	boots int

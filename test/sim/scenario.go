@@ -109,6 +109,15 @@ func points() []string {
 	return append(out, "call:"+string(evacuate.StepObserve), "call:"+string(evacuate.StepResolve))
 }
 
+// allPoints are those of a scenario file: of restarts too, which random schedules have none of.
+func allPoints() []string {
+	out := points()
+	for _, s := range []evacuate.Step{evacuate.StepStopGuest, evacuate.StepStartGuest} {
+		out = append(out, "intent:"+string(s), "call:"+string(s))
+	}
+	return out
+}
+
 const longest = 2 * time.Hour
 
 // Load reads a file.
@@ -189,8 +198,8 @@ func (s *Scenario) checkFaults(d *config.Document, n names) {
 		switch {
 		case f.When == "" && f.At > s.Run:
 			d.Fault(at+".at", "%s is after the end at %s: make `run` longer", f.At, s.Run)
-		case f.When != "" && !slices.Contains(points(), f.When):
-			d.Fault(at+".when", "%q is no point of the leader's work: use one of %s", f.When, strings.Join(points(), ", "))
+		case f.When != "" && !slices.Contains(allPoints(), f.When):
+			d.Fault(at+".when", "%q is no point of the leader's work: use one of %s", f.When, strings.Join(allPoints(), ", "))
 		case f.When != "" && d.Given(at+".at"):
 			d.Fault(at+".at", "at and when exclude each other: keep one")
 		}

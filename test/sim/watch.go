@@ -36,8 +36,9 @@ type watch struct {
 	history  []Verdict
 	told     map[evacuate.RecoveryID]int
 	seen     map[evacuate.RecoveryID][]string // timelines that were committed
-	journal  evacuate.Event                   // the last one told
-	index    uint64                           // the newest entry that anybody has applied
+	journal  time.Time                        // of the last that were told, entries
+	entries  []string
+	index    uint64 // the newest entry that anybody has applied
 	ledTerm  uint64
 	doubles  int
 }
@@ -281,13 +282,16 @@ func (w *watch) ledger(l *voterRun) {
 }
 
 // journalWords are what is told of the journal; modes and freezes are a scenario's own.
-var journalWords = []string{"drill of ", "INSTANCE RUNS TWICE", "runs on one host only"}
+var journalWords = []string{"drill of ", "INSTANCE RUNS TWICE", "runs on one host only", "instance "}
 
 // drills are what the journal newly says of these. Under the lock.
 func (w *watch) drills(journal []evacuate.Event) (lines []string) {
 	for _, e := range journal {
-		if e.At.After(w.journal.At) || e.At.Equal(w.journal.At) && e.Text != w.journal.Text {
-			w.journal = e
+		if e.At.After(w.journal) {
+			w.journal, w.entries = e.At, nil
+		}
+		if e.At.Equal(w.journal) && !slices.Contains(w.entries, e.Text) {
+			w.entries = append(w.entries, e.Text)
 			if slices.ContainsFunc(journalWords, func(w string) bool { return strings.Contains(e.Text, w) }) {
 				lines = append(lines, e.Text)
 			}
