@@ -29,6 +29,7 @@ type Controller struct {
 	Notify     []Notify       `yaml:"notify,omitempty"`
 	Kdump      Kdump          `yaml:"kdump,omitempty"`
 	VIP        VIP            `yaml:"vip,omitempty"`
+	Fencing    Fencing        `yaml:"fencing"`
 	// StorageFence takes a dead host's storage away, beside its power-off.
 	StorageFence StorageFence `yaml:"storage_fence,omitempty"`
 	// Defaults are merged into every host by ParseController.
@@ -332,6 +333,7 @@ func ParseController(name string, data []byte) (*Controller, error) {
 		Ring:       ControllerRing{Profile: ProfileDefault},
 		API:        API{Listen: netip.MustParseAddrPort("127.0.0.1:7948")},
 		Policy:     DefaultPolicy(),
+		Fencing:    DefaultFencing(),
 		Probe:      Probe{Ports: []int{22}, Timeout: time.Second},
 		Log:        defaultLog(),
 	}

@@ -175,7 +175,11 @@ func (c *Core) advanceUnproved(r *Recovery) {
 	if again && !c.mayRefence(r) || !again && !c.pass(AtPowerOff, r) {
 		return
 	}
-	c.begin(r, act(r, StepFence), fmt.Sprintf("power off %s", r.Host))
+	a, text := act(r, StepFence), fmt.Sprintf("power off %s", r.Host)
+	if a.Hand = c.hand(r); a.Hand != "" {
+		text += fmt.Sprintf(" by %s, which reaches it", a.Hand)
+	}
+	c.begin(r, a, text)
 	c.fenceStorage(r)
 }
 

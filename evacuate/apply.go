@@ -267,10 +267,7 @@ func (r *Recovery) step(term uint64, e Entry) error {
 		delete(r.Steps, StepDisable) // it is being undone
 	}
 	if rec.Phase == PhaseIntent && commands[e.Step] {
-		if r.PowerBy == nil {
-			r.PowerBy = map[string]uint64{}
-		}
-		r.PowerBy[e.By] = term
+		r.commandedBy(term, e.By, rec.Hand)
 	}
 	if e.Proof != nil {
 		proof, err := fence.Prove(*e.Proof)
@@ -279,6 +276,9 @@ func (r *Recovery) step(term uint64, e Entry) error {
 		}
 		if !proof.Covers(string(r.Host), r.Boot) {
 			return fmt.Errorf("%w: the proof is for %s boot %s", fence.ErrNoProof, e.Proof.Host, e.Proof.Boot)
+		}
+		if err := r.ofErrand(e); err != nil {
+			return err
 		}
 		r.Proof, r.Void, r.Refence, r.Hold = e.Proof, "", false, nil
 		r.tooLate(e)

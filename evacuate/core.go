@@ -51,6 +51,7 @@ type Action struct {
 	Stopped  []nova.ServerID // to be stopped again while verifying
 	Since    time.Time       // resolve: when the POST was promised; verify: the recovery opened
 	Asked    bool            // cancel: an operator wants it, the host may be silent
+	Hand     string          // fence: the other controller that carries it out
 }
 
 // Outcome is how an Action ended.
@@ -243,9 +244,12 @@ func (c *Core) begin(r *Recovery, a Action, text string) {
 		if undoing[a.Step] && c.waitsOut(r, a.Step) {
 			return // an older leader may still be at it: its deadline is waited out
 		}
+		if c.mayOverlap(r, a) {
+			return
+		}
 	}
 	a.Deadline = a.Step.deadline()
-	rec := &StepRecord{Phase: PhaseIntent, Attempt: attempt, Term: c.term, By: c.world.Leader.ID, Intent: c.world.Now, Deadline: a.Deadline}
+	rec := &StepRecord{Phase: PhaseIntent, Attempt: attempt, Term: c.term, By: c.world.Leader.ID, Intent: c.world.Now, Deadline: a.Deadline, Hand: a.Hand}
 	c.commit(Entry{Kind: KindStep, Recovery: r.ID, Step: a.Step, Record: rec, Text: text})
 	a.Attempt = attempt
 	c.start(r, a)
@@ -356,7 +360,7 @@ func (c *Core) stepDone(r *Recovery, o Outcome, text string) {
 	if o.Action.Step == StepFence && o.Cause == string(fence.CauseUnreachable) {
 		reason += "; " + c.releases(r)
 	}
-	rec := &StepRecord{Phase: PhaseDone, Attempt: o.Action.Attempt, Term: c.term, By: c.world.Leader.ID, Ended: c.world.Now, Cause: o.Cause, Detail: o.Detail}
+	rec := &StepRecord{Phase: PhaseDone, Attempt: o.Action.Attempt, Term: c.term, By: c.world.Leader.ID, Ended: c.world.Now, Cause: o.Cause, Detail: o.Detail, Hand: o.Action.Hand}
 	if old != nil {
 		rec.Intent, rec.Deadline = old.Intent, old.Deadline
 	}

@@ -23,6 +23,15 @@ func wired(h nova.HostName, now time.Time) Fencing {
 		Links: []FenceLink{{Method: "redfish", Target: "https://bmc", Check: FenceCheck{Method: "redfish", Target: "https://bmc", At: at, Machine: machineOf(h)}}}}
 }
 
+// far is what only others reach.
+func far(f Fencing, now time.Time) Fencing {
+	f.Unreached = true
+	for _, id := range []string{"ctl3", "ctl1", "ctl2"} {
+		f.Hands = append(f.Hands, Hand{ID: id, On: now.Add(-time.Minute), Methods: f.Methods})
+	}
+	return f
+}
+
 // BMC behaviours of a fake host.
 const (
 	bmcOK          = "ok"
@@ -30,6 +39,7 @@ const (
 	bmcAuth        = "auth"
 	bmcLies        = "lies"  // says ok to off, stays on and says so
 	bmcWrong       = "wrong" // turns another machine off: a proof that is false
+	bmcFar         = "far"   // the leader does not reach it, the others do
 )
 
 // bootTime is what a fake host takes from power to its first heartbeat.
@@ -354,6 +364,9 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 		x.Heard[h.name] = Heard{At: h.heard, Boot: h.heardAs}
 		x.Nova.Services[h.name] = h.service
 		x.Fencing[h.name] = wired(h.name, now)
+		if h.bmc == bmcFar {
+			x.Fencing[h.name] = far(x.Fencing[h.name], now)
+		}
 		if w.hook {
 			f := x.Fencing[h.name]
 			f.Storage = "cut-storage"

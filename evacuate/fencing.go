@@ -33,11 +33,29 @@ type StorageTest struct {
 	// Failed is why it says neither, Asking how long it took.
 	Failed string        `json:"failed,omitempty"`
 	Asking time.Duration `json:"asking,omitempty"`
+	// At is when it was asked.
+	At time.Time `json:"at,omitzero"`
 }
 
-// fault is what is wrong with it while the host lives.
-func (s *StorageTest) fault() string {
+// sayStorage is what ails the program that takes the host's storage away, as preflight
+// found it. Power is cut and the host disabled without it, so it shuts no gate; but where
+// it is required, nothing is moved before it has answered.
+func (f Fencing) sayStorage(p Policy, now time.Time) string {
+	ill := f.StorageCheck.Fault()
+	if ill == "" {
+		return ""
+	}
+	text := fmt.Sprintf("; storage by %s: %s (asked %s ago)", f.StorageCheck.Program, ill, round(now.Sub(f.StorageCheck.At)))
+	if p.Proofs.Storage != StorageOptional && f.StorageCheck.Failed != "" {
+		text += ": if the host died now, nothing would be moved before it tells"
+	}
+	return text
+}
+
+// Fault is what is wrong with it while the host lives; nil: it was not asked.
+func (s *StorageTest) Fault() string {
 	switch {
+	case s == nil:
 	case s.Failed != "":
 		return "it does not tell: " + s.Failed
 	case s.Gone:
@@ -88,7 +106,7 @@ func (t FenceTest) Good() bool {
 			return false
 		}
 	}
-	return t.Gate.Pass && (t.Storage == nil || t.Storage.fault() == "")
+	return t.Gate.Pass && (t.Storage == nil || t.Storage.Fault() == "")
 }
 
 // Text prints a test for a person.
@@ -122,7 +140,7 @@ func (t FenceTest) Text() string {
 	}
 	if s := t.Storage; s != nil {
 		fmt.Fprintf(&b, "\nstorage %s  in %s: %s\n", s.Program, s.Asking.Round(10*time.Millisecond), map[bool]string{true: "taken away", false: "the host has it"}[s.Gone])
-		if f := s.fault(); f != "" {
+		if f := s.Fault(); f != "" {
 			fmt.Fprintf(&b, "  WRONG        %s\n", f)
 		}
 	}

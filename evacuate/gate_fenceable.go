@@ -40,6 +40,10 @@ func askFenceable(q question) (Standing, string) {
 	if f.Within > 0 {
 		machine += fmt.Sprintf("; proven within %s, or held", f.Within)
 	}
+	machine += f.sayHands(q.world, q.policy)
+	if ill := f.sayStorage(q.policy, q.world.Now); ill != "" {
+		return Warns, machine + ill
+	}
 	return identity, machine
 }
 

@@ -42,6 +42,8 @@ type cloud struct {
 	log     []string
 	broken  []string // invariants that did not hold
 	quieter bool     // keep no log
+	// commanding is who may still command a host's power.
+	commanding map[nova.HostName]commanding
 }
 
 // flight is an action under way. Its call is made at call, its outcome is
@@ -58,7 +60,8 @@ type flight struct {
 func newCloud(t testing.TB, hosts int) *cloud {
 	start := time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
 	c := &cloud{t: t, start: start, now: start, policy: DefaultPolicy(), state: NewState(), term: 1, leader: "ctl1",
-		since: start.Add(-time.Hour), rejoin: map[string]time.Time{}, fakeWorld: newFakeWorld()}
+		since: start.Add(-time.Hour), rejoin: map[string]time.Time{}, fakeWorld: newFakeWorld(), commanding: map[nova.HostName]commanding{}}
+	c.policy.Errands = true
 	c.core = NewCore(c.policy)
 	c.quieter = true
 	c.operator(Entry{Kind: KindClusterInit, Cluster: &ClusterInit{ID: "c1", Name: "test", Mode: ModeAuto}})
@@ -132,6 +135,7 @@ func (c *cloud) replay() *State {
 func (c *cloud) world() World {
 	w := c.fakeWorld.world(c.now, c.state)
 	w.Frozen = c.frozen
+	w.Network.Reporting = []string{"ctl1", "ctl2", "ctl3"}
 	w.Leader = Leadership{ID: c.leader, Is: true, Term: c.term, Since: c.since, Writable: true}
 	for _, id := range []string{"ctl1", "ctl2", "ctl3"} {
 		w.Terms[id] = c.term
@@ -187,6 +191,7 @@ func (c *cloud) fly(f *flight) {
 		return
 	}
 	c.flights = slices.DeleteFunc(c.flights, func(o *flight) bool { return o == f })
+	c.commanded(f.a)
 	c.carry(c.core.Done(c.state, c.world(), f.out))
 }
 

@@ -165,21 +165,23 @@ func (c *cloud) enable(h *fakeHost) {
 func (c *cloud) fence(a Action, h *fakeHost, o *Outcome) time.Duration {
 	o.OffSent = c.now
 	fail := func(cause fence.Cause) { o.OK, o.Cause, o.Detail = false, string(cause), "no proof of power off" }
-	switch h.bmc {
-	case bmcUnreachable:
+	c.commands(a)
+	if h.bmc == bmcUnreachable || h.bmc == bmcFar && a.Hand == "" {
 		fail(fence.CauseUnreachable)
 		return 20 * time.Second
+	}
+	switch h.bmc {
 	case bmcAuth:
 		fail(fence.CauseAuth)
 		return time.Second
 	case bmcLies:
 		fail(fence.CauseNotHonoured)
 		return 20 * time.Second
-	case bmcOK:
+	case bmcOK, bmcFar:
 		h.off()
 	}
 	at := func(ms int) time.Time { return c.now.Add(time.Duration(ms) * time.Millisecond) }
-	o.Proof = &fence.Record{Host: string(a.Host), Boot: a.Boot, Method: "redfish", Commanded: c.now, Readings: []fence.Reading{
+	o.Proof = &fence.Record{Host: string(a.Host), Boot: a.Boot, By: a.Hand, Method: "redfish", Commanded: c.now, Readings: []fence.Reading{
 		{Method: "redfish", Power: fence.Off, Began: at(300), Ended: at(400)},
 		{Method: "redfish", Power: fence.Off, Began: at(1300), Ended: at(1400)},
 	}}

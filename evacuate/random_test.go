@@ -88,7 +88,7 @@ func (c *cloud) fault(rng *rand.Rand) {
 	script := []string{
 		"dead " + string(h.name), "dead " + string(h.name), "hang " + string(h.name), "hang " + string(h.name), "heal " + string(h.name),
 		"boot " + string(h.name),
-		"bmc " + string(h.name) + " " + pick(bmcOK, bmcOK, bmcUnreachable, bmcAuth, bmcLies),
+		"bmc " + string(h.name) + " " + pick(bmcOK, bmcOK, bmcUnreachable, bmcAuth, bmcLies, bmcFar, bmcFar),
 		"post " + string(id) + " " + pick("lost", "timeout", "late", "refused", "late lost"),
 		"row " + string(id) + " " + pick("failed", "novalidhost", "stuck", "failed novalidhost"),
 		"leader crash", "leader depose", "leader crash-after " + pick(crashPoints()...), "leader crash-after " + pick(crashPoints()...),

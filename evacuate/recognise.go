@@ -253,6 +253,7 @@ func (q question) askIdentity(f Fencing) (Standing, string) {
 type FenceAnswer struct {
 	Answer
 	Methods []LinkStanding
+	Storage *StorageTest
 }
 
 // Fenceable answers the gate fenceable at any time, for the hosts named, else for each:
@@ -265,7 +266,7 @@ func Fenceable(s *State, w World, p Policy, hosts ...nova.HostName) map[nova.Hos
 	out := make(map[nova.HostName]FenceAnswer, len(hosts))
 	for _, name := range hosts {
 		standing, why := askFenceable(question{point: AtDecide, host: name, state: s, world: &w, policy: p})
-		out[name] = FenceAnswer{Answer{GateFenceable, standing != Held, standing, why}, Standings(name, s.Hosts[name], w.Fencing[name], w.register)}
+		out[name] = FenceAnswer{Answer{GateFenceable, standing != Held, standing, why}, Standings(name, s.Hosts[name], w.Fencing[name], w.register), w.Fencing[name].StorageCheck}
 	}
 	return out
 }

@@ -64,8 +64,8 @@ type Recovery struct {
 	// Refence says that the host came on by itself after its proof: it is
 	// fenced again without asking for a verdict.
 	Refence bool `json:"refence,omitempty"`
-	// PowerBy lists the controllers that began a step of its power or its storage, with
-	// their term.
+	// PowerBy lists the controllers that began a step of its power or its storage, or
+	// were asked to carry it out, with the term.
 	PowerBy map[string]uint64 `json:"power_by,omitempty"`
 	// StorageFence is nil where the host's storage was never taken away, or was given back.
 	StorageFence *StorageFence `json:"storage_fence,omitempty"`

@@ -165,6 +165,10 @@ func (c *Core) acknowledged(r *Recovery) bool {
 		if id == c.world.Leader.ID || c.state.Controllers[id] == nil {
 			continue
 		}
+		// Whom this leader sent on an errand is done when the errand has ended here.
+		if _, flying := c.flight[act(r, StepFence).key()]; term == c.term && !flying {
+			continue
+		}
 		if c.world.Terms[id] <= term {
 			return false
 		}

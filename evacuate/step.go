@@ -110,4 +110,6 @@ type StepRecord struct {
 	Ended    time.Time     `json:"ended,omitzero"`
 	Cause    string        `json:"cause,omitempty"`
 	Detail   string        `json:"detail,omitempty"`
+	// Hand is the other controller that carries it out; "": the leader itself.
+	Hand string `json:"hand,omitempty"`
 }

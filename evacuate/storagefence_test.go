@@ -2,10 +2,12 @@ package evacuate
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/fence"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 var (
@@ -134,5 +136,41 @@ func TestStorageGate(t *testing.T) {
 	s.Recoveries["r1"].StorageFence = nil
 	if open, why := s.StartGate("cmp1", true); !open {
 		t.Error(why)
+	}
+}
+
+// TestStorageIll: a program that does not tell is a warning of the gate fenceable, which
+// says what it would mean, and no reason to leave a host with its power.
+func TestStorageIll(t *testing.T) {
+	for _, tt := range []struct {
+		check  *StorageTest
+		demand StorageDemand
+		says   string // "": the gate is met
+	}{
+		{nil, "", ""},
+		{&StorageTest{Program: "cut", At: t0}, "", ""},
+		{&StorageTest{Program: "cut", At: t0, Failed: "code 1"}, "", "storage by cut: it does not tell: code 1 (asked 1m0s ago): if the host died now, nothing would be moved before it tells"},
+		{&StorageTest{Program: "cut", At: t0, Failed: "code 1"}, StorageOptional, "storage by cut: it does not tell: code 1 (asked 1m0s ago)"},
+		{&StorageTest{Program: "cut", At: t0, Gone: true}, "", "storage is taken away, and no recovery waits for that"},
+	} {
+		s := play(t, eInit, eHost)
+		m := machineOf("cmp1")
+		s.Hosts["cmp1"].Machine = m
+		f := wired("cmp1", t0)
+		f.Storage, f.StorageCheck = "cut", tt.check
+		w := World{Now: t0.Add(time.Minute), Fencing: map[nova.HostName]Fencing{"cmp1": f}}
+		p := DefaultPolicy()
+		p.Proofs.Storage = tt.demand
+		a := Fenceable(s, w, p, "cmp1")["cmp1"]
+		want := Met
+		if tt.says != "" {
+			want = Warns
+		}
+		if !a.Pass || a.Standing != want || !strings.Contains(a.Reason, tt.says) {
+			t.Errorf("%+v, %s: pass %t, %s: %s", tt.check, tt.demand, a.Pass, a.Standing, a.Reason)
+		}
+		if a.Storage != tt.check {
+			t.Error("the metric does not know of it")
+		}
 	}
 }

@@ -139,6 +139,12 @@ type Fencing struct {
 	Controller string
 	// Storage names the program that takes the host's storage away; "" is none.
 	Storage string
+	// StorageCheck is what it said of the host last, while that lived; nil: nothing yet.
+	StorageCheck *StorageTest
+	// Unreached says that this controller reached none of the methods when it last
+	// tried; Hands are the others that did.
+	Unreached bool
+	Hands     []Hand
 }
 
 // Policy is what the operator decides.
@@ -201,6 +207,9 @@ type Policy struct {
 	NovaFresh time.Duration `json:"nova_fresh"`
 	// Fenceable is how long a BMC's on, read while the agent lived, is good.
 	Fenceable time.Duration `json:"fenceable"`
+	// Errands lets another controller carry a power-off out whose methods the leader
+	// does not reach.
+	Errands bool `json:"errands,omitempty"`
 	// EvidenceFresh is the greatest age of a verdict.
 	EvidenceFresh time.Duration `json:"evidence_fresh"`
 	// AggregateModes are the modes of aggregates by configuration.

@@ -60,6 +60,8 @@ const (
 type Chain struct {
 	Links []Link
 	Clock Clock
+	// By is the controller whose hands the methods are; "": this one.
+	By string
 }
 
 // Within is the longest that Off takes: after it there is a proof, or none by this
@@ -142,7 +144,7 @@ func (c Chain) link(ctx context.Context, l Link, host, boot string, start time.T
 	a := Attempt{Method: l.Method.Name()}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	rec := Record{Host: host, Boot: boot, Method: a.Method}
+	rec := Record{Host: host, Boot: boot, Method: a.Method, By: c.By}
 	if g, ok := l.Method.(Grouped); ok {
 		rec.Feeds = g.Feeds()
 	}

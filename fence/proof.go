@@ -35,6 +35,8 @@ type Record struct {
 	Feeds int `json:"feeds,omitempty"`
 	// Word is a person's, in the place of command and readings.
 	Word *Word `json:"word,omitempty"`
+	// By is the other controller that commanded and read, for the leader; "": itself.
+	By string `json:"by,omitempty"`
 	// Took is the time from the chain's start to the last reading.
 	Took time.Duration `json:"took"`
 	// Expiry is that of the host's watchdog, in the place of command and readings.
@@ -53,6 +55,8 @@ func Prove(rec Record) (Proof, error) {
 		return Proof{}, fmt.Errorf("%w: host missing", ErrNoProof)
 	}
 	switch {
+	case rec.By != "" && (rec.Word != nil || rec.Expiry != nil):
+		return Proof{}, fmt.Errorf("%w: by %s, who commanded nothing", ErrNoProof, rec.By)
 	case rec.Word != nil && rec.Expiry != nil:
 		return Proof{}, fmt.Errorf("%w: an operator's word and a watchdog's expiry in one", ErrNoProof)
 	case rec.Word != nil:

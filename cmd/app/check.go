@@ -90,7 +90,7 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 
 // remark warns of what servers' metadata, and their sizes', says to no effect.
 func remark(ctx context.Context, cl *rest.Client, cfg *config.Controller, known map[nova.HostName]bool, out io.Writer) error {
-	policy := policyOf(cfg.Policy, cfg.Kdump)
+	policy := policyOf(cfg.Policy, cfg.Kdump, cfg.Fencing)
 	for _, h := range cfg.Hosts {
 		if !known[nova.HostName(h.Name)] {
 			continue

@@ -62,6 +62,7 @@ type Controller struct {
 	machine  *machine
 	observer *observer
 	powers   *powers
+	hand     *hand
 	cloud    *cloud
 	skews    *skews
 	transits *transits
@@ -90,7 +91,7 @@ type Controller struct {
 func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Controller, error) {
 	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
-		seams: seams, policy: policyOf(cfg.Policy, cfg.Kdump), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
+		seams: seams, policy: policyOf(cfg.Policy, cfg.Kdump, cfg.Fencing), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
 		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts), reserved: reservedOf(cfg.Hosts)}
 	for _, h := range cfg.Hosts {
 		name := nova.HostName(h.Name)
@@ -121,6 +122,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	c.search, c.vips = newInvestigator(c), newVIPs(c)
 	c.skews = newSkews(c.clock.Now)
 	c.transits = newTransits(newStart(), c.boottime)
+	c.hand = c.newHand()
 	return c, nil
 }
 
@@ -249,10 +251,8 @@ func (c *Controller) found(ctx context.Context) {
 	c.stop.every(500*time.Millisecond, c.vips.remember)
 	c.stop.every(checksEvery, c.vips.lookBehind)
 	c.stop.every(restartsEvery, c.vips.restarts.look)
-	c.stop.every(3*time.Second, c.lookAtNova)
-	c.stop.every(15*time.Second, c.listServers)
-	c.stop.every(3*time.Second, c.lookAtAggregates)
-	c.stop.every(3*time.Second, c.lookAtRooms)
+	c.stop.every(storagePause, c.lookAtStorage)
+	c.novaRounds()
 	c.engine.Run(ctx)
 }
 

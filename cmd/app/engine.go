@@ -18,9 +18,10 @@ func (c *Controller) newEngine() *runner.Engine {
 	if c.powers.storage != nil {
 		storage = c.powers.storage
 	}
+	hands := &hands{powers: c.powers, clock: c.clock, ask: c.askHand, applied: c.hand.applied, life: c.stop.ctx}
 	return &runner.Engine{
 		Core: evacuate.NewCore(c.policy), Ledger: ledgerPort{c}, Mind: c, Leads: c.leads, Crash: c.seams.Crash, Log: log,
-		Executor: &runner.Runner{Fencer: c.powers, Storage: storage, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
+		Executor: &runner.Runner{Fencer: c.powers, Hands: hands, Storage: storage, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
 	}
 }
 

@@ -106,6 +106,11 @@ type powers struct {
 	auth   map[linkOf]int                   // refusals of our credentials in a row
 	silent map[linkOf]time.Time             // not to be read for evidence before
 	checks map[string][]evacuate.FenceCheck // what each link said last
+	causes map[linkOf]fence.Cause           // why the last reading of it told nothing; "": it told
+	// byOthers is what other controllers found where this one reaches nothing, hands
+	// through which links they read on of a living host, and when.
+	byOthers map[linkOf]evacuate.FenceCheck
+	hands    map[lookOf]map[int]time.Time
 }
 
 // linkOf names a link by its place in a host's chain: each has an account of its own.
@@ -117,7 +122,8 @@ type linkOf struct {
 func newPowers(hosts []config.Host, clk fence.Clock, method func(string, config.BMC, func() time.Time) (fence.Method, error)) (*powers, error) {
 	p := &powers{now: clk.Now, chains: map[string]fence.Chain{}, links: map[string][]evacuate.FenceLink{}, runs: map[string]string{},
 		checks: map[string][]evacuate.FenceCheck{}, locks: map[string]turn{}, on: map[string]time.Time{}, off: map[string]time.Time{},
-		last: map[string]fence.Reading{}, auth: map[linkOf]int{}, silent: map[linkOf]time.Time{}}
+		last: map[string]fence.Reading{}, auth: map[linkOf]int{}, silent: map[linkOf]time.Time{}, causes: map[linkOf]fence.Cause{},
+		byOthers: map[linkOf]evacuate.FenceCheck{}, hands: map[lookOf]map[int]time.Time{}}
 	for _, h := range hosts {
 		c := fence.Chain{Clock: clk}
 		for _, b := range h.BMC {
@@ -154,11 +160,15 @@ func (p *powers) Off(ctx context.Context, host, boot string, guard fence.Guard) 
 		return fence.Proof{}, nil, fmt.Errorf("%w: its BMC is busy: %w", fence.ErrNoProof, err)
 	}
 	defer l.give()
-	c, err := p.chain(host, true)
+	links, err := p.usable(host, true)
 	if err != nil {
 		return fence.Proof{}, nil, err
 	}
-	return c.Off(ctx, host, boot, guard)
+	c := p.chains[host]
+	c.Links = bare(links)
+	proof, attempts, err := c.Off(ctx, host, boot, guard)
+	p.tried(host, links, attempts)
+	return proof, attempts, err
 }
 
 // On powers a host on.
@@ -171,10 +181,12 @@ func (p *powers) On(ctx context.Context, host string, guard fence.Guard) error {
 		return fmt.Errorf("the BMC of host %s is busy: %w", host, err)
 	}
 	defer l.give()
-	c, err := p.chain(host, false)
+	links, err := p.usable(host, false)
 	if err != nil {
 		return err
 	}
+	c := p.chains[host]
+	c.Links = bare(links)
 	return c.On(ctx, guard)
 }
 
@@ -234,6 +246,7 @@ func (p *powers) read(ctx context.Context, host string, spare bool) fence.Readin
 func (p *powers) count(l linkOf, c fence.Cause) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.causes[l] = c
 	if c != fence.CauseAuth {
 		p.auth[l] = 0
 	} else if p.auth[l]++; p.auth[l] >= 2 {
@@ -308,13 +321,14 @@ func (p *powers) sights() map[nova.HostName]evacuate.Fencing {
 	defer p.mu.Unlock()
 	out := make(map[nova.HostName]evacuate.Fencing, len(p.chains))
 	for host, c := range p.chains {
-		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host], Controller: p.runs[host], Storage: p.storage.of(host)}
+		f := evacuate.Fencing{Within: c.Within(), PoweredOn: p.on[host], ReadOff: p.off[host], Controller: p.runs[host], Storage: p.storage.of(host), StorageCheck: p.storage.check(host)}
 		for i, l := range c.Links {
 			f.Methods = append(f.Methods, l.Method.Name())
 			link := p.links[host][i]
-			link.Check = p.checks[host][i]
+			link.Check = p.checks[host][i].With(p.byOthers[linkOf{host, i}])
 			f.Links = append(f.Links, link)
 		}
+		f.Unreached, f.Hands = p.unreached(host), p.others(host)
 		if r, ok := p.last[host]; ok {
 			f.Last = fmt.Sprintf("last reading %s %s at %s", r.Power, r.Cause, r.Ended.Format(time.TimeOnly))
 		}

@@ -10,20 +10,12 @@ import (
 	"github.com/lifeboat-ha/lifeboat/fence"
 )
 
-// chain is a host's chain without the links that would touch another machine. For
-// an off only links are left that are known to be the host's own, by what they say
-// or by a drill, and what a BMC says as it is commanded is compared once more.
-func (p *powers) chain(host string, off bool) (fence.Chain, error) {
-	c := p.chains[host]
-	links, err := p.usable(host, off)
-	if err != nil {
-		return fence.Chain{}, err
-	}
-	c.Links = nil
+// bare are links without their places.
+func bare(links []placed) (out []fence.Link) {
 	for _, l := range links {
-		c.Links = append(c.Links, l.Link)
+		out = append(out, l.Link)
 	}
-	return c, nil
+	return out
 }
 
 // placed is a link and its place in the chain.
@@ -32,6 +24,9 @@ type placed struct {
 	i int
 }
 
+// usable is a host's chain without the links that would touch another machine. For
+// an off only links are left that are known to be the host's own, by what they say
+// or by a drill, and what a BMC says as it is commanded is compared once more.
 func (p *powers) usable(host string, off bool) ([]placed, error) {
 	var links []placed
 	for i, l := range p.chains[host].Links {

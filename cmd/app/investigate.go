@@ -59,12 +59,13 @@ type investigator struct {
 	flight   map[nova.HostName]time.Time
 	slots    chan struct{}
 	flights  chan struct{}
+	looks    *lookout
 }
 
 func newInvestigator(c *Controller) *investigator {
 	return &investigator{c: c, next: map[nova.HostName]time.Time{}, confirm: map[nova.HostName]time.Time{}, power: map[nova.HostName]bool{}, read: map[nova.HostName]time.Time{}, baseline: map[nova.HostName]time.Time{},
 		witness: map[nova.HostName]time.Time{}, flight: map[nova.HostName]time.Time{}, slots: make(chan struct{}, bmcReads),
-		flights: make(chan struct{}, preflightAtOnce)}
+		flights: make(chan struct{}, preflightAtOnce), looks: newLookout()}
 }
 
 // suspects starts a round about every host whose verdict wants more evidence.

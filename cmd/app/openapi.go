@@ -138,6 +138,9 @@ func (c *Controller) Alerts() []api.Alert {
 		for _, f := range evacuate.Faults(a.Methods, c.clock.Now()) {
 			out = append(out, api.Alert{Name: api.AlertFencing, Host: name, Text: f})
 		}
+		if f := a.Storage.Fault(); f != "" {
+			out = append(out, api.Alert{Name: api.AlertStorageFence, Host: name, Text: a.Storage.Program + ": " + f})
+		}
 	}
 	for _, r := range s.Sorted() {
 		if r.Status != evacuate.StatusClosed && r.Hold != nil {
@@ -171,7 +174,7 @@ func (c *Controller) fenceable(hosts ...nova.HostName) map[nova.HostName]api.Fen
 		Network: evacuate.NetworkSight{Voters: max(c.ledger.Health().Voters, 1), Fresh: len(reporting), Reporting: reporting}}
 	out := map[nova.HostName]api.Fenceable{}
 	for name, f := range evacuate.Fenceable(s, w, c.policy, hosts...) {
-		out[name] = api.Fenceable{Open: f.Pass, Standing: f.Standing, Reason: f.Reason, Methods: f.Methods}
+		out[name] = api.Fenceable{Open: f.Pass, Standing: f.Standing, Reason: f.Reason, Methods: f.Methods, Storage: f.Storage}
 	}
 	return out
 }

@@ -23,6 +23,8 @@ const (
 	pathProbe  = "/v1/peer/probe"
 	pathApply  = "/v1/peer/apply"
 	pathAPI    = "/v1/peer/api"
+	// pathFence is where the leader sends errands, and asks who reaches what.
+	pathFence = "/v1/peer/fence"
 )
 
 // peerHandler serves controllers and agents on the channel.
@@ -34,6 +36,7 @@ func (c *Controller) peerHandler() http.Handler {
 	mux.Handle("POST "+pathRingKey, only(http.HandlerFunc(c.takeRingKey)))
 	mux.Handle("GET "+pathRingKey, only(http.HandlerFunc(c.giveRingKey)))
 	mux.Handle("POST "+pathProbe, only(http.HandlerFunc(c.answerProbe)))
+	mux.Handle("POST "+pathFence, only(http.HandlerFunc(c.takeErrand)))
 	mux.Handle("POST "+pathApply, only(http.HandlerFunc(c.takeEntry)))
 	mux.Handle(pathAPI+"/", only(http.StripPrefix(pathAPI, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.api.ServeHTTP(w, r) }))))
 	c.agentRoutes(mux)

@@ -8,8 +8,9 @@ import (
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 )
 
-func policyOf(p config.Policy, k config.Kdump) evacuate.Policy {
+func policyOf(p config.Policy, k config.Kdump, f config.Fencing) evacuate.Policy {
 	out := evacuate.DefaultPolicy()
+	out.Errands = f.Errands
 	out.LeaderGrace, out.StormCount, out.StormPercent = p.LeaderGrace, p.Storm.Count, p.Storm.Percent
 	out.StormWindow, out.StormPerHour, out.Aggregates = p.Storm.Window, p.Storm.PerHour, p.Aggregates
 	out.CliffPercent, out.CliffWindow = p.Storm.Cliff.Percent, p.Storm.Cliff.Within

@@ -23,6 +23,7 @@ func (v *investigator) preflight(ctx context.Context) {
 	if !v.c.leads() {
 		return
 	}
+	v.abroad(ctx)
 	now, started := v.c.clock.Now(), 0
 	for host, verdict := range v.c.observer.last() {
 		if started >= preflightStarts {

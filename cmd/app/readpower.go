@@ -57,6 +57,7 @@ func (v *investigator) readTwice(ctx context.Context, host nova.HostName) {
 		if !ok {
 			return
 		}
+		r = v.c.orByHand(ctx, host, r)
 		v.c.observer.with(func(t *detector.Table) { t.Power(powerReading(host, r)) })
 		if r.Power != fence.Off || v.c.clock.Sleep(ctx, fence.MinSpacing) != nil {
 			return

@@ -97,3 +97,56 @@ func TestStorages(t *testing.T) {
 		}
 	})
 }
+
+// TestStoragePreflight: each living host is asked about in turn, the one that is due for
+// longest first, sooner where the program does not tell, and never beside a recovery's call.
+func TestStoragePreflight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		program := &shelf{}
+		cfg := &config.Controller{StorageFence: config.StorageFence{Program: "/cut"}, Hosts: []config.Host{{Name: "cmp1"}, {Name: "cmp2"}, {Name: "cmp3"}}}
+		s, err := newStorages(cfg, func(config.StorageFence) (StorageProgram, error) { return program, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead, asked := "cmp3", map[string]int{}
+		round := func() {
+			before := map[string]*evacuate.StorageTest{}
+			for h := range s.turns {
+				before[h] = s.check(h)
+			}
+			s.lookAhead(t.Context(), func(h string) bool { return h != dead }, time.Now)
+			for h := range s.turns {
+				if s.check(h) != before[h] {
+					asked[h]++
+				}
+			}
+			time.Sleep(storagePause)
+		}
+		for range 10 {
+			round()
+		}
+		if asked["cmp1"] != 1 || asked["cmp2"] != 1 || asked["cmp3"] != 0 {
+			t.Errorf("asked %v in the first rounds", asked)
+		}
+		if f := s.check("cmp1").Fault(); f != "" || s.check("cmp3") != nil {
+			t.Errorf("cmp1: %q, cmp3: %+v", f, s.check("cmp3"))
+		}
+		program.err = errors.New("code 1: no cluster")
+		time.Sleep(storageEvery)
+		s.turns["cmp2"] <- struct{}{} // its recovery calls
+		for range int(storageRetry/storagePause) + 2 {
+			round()
+		}
+		if asked["cmp1"] != 3 || asked["cmp2"] != 1 {
+			t.Errorf("asked %v once it is ill and cmp2 is busy", asked)
+		}
+		if f := s.check("cmp1").Fault(); !strings.Contains(f, "no cluster") {
+			t.Errorf("cmp1: %q", f)
+		}
+		var none *storages
+		none.lookAhead(t.Context(), func(string) bool { return true }, time.Now)
+		if none.check("cmp1") != nil {
+			t.Error("nothing is configured, and it was asked")
+		}
+	})
+}

@@ -97,6 +97,14 @@ func (c *Controller) frozen() string {
 	return line
 }
 
+// novaRounds begins what asks Nova again and again.
+func (c *Controller) novaRounds() {
+	c.stop.every(3*time.Second, c.lookAtNova)
+	c.stop.every(15*time.Second, c.listServers)
+	c.stop.every(3*time.Second, c.lookAtAggregates)
+	c.stop.every(3*time.Second, c.lookAtRooms)
+}
+
 // lookAtNova keeps the leader's sight of Nova fresh.
 func (c *Controller) lookAtNova(ctx context.Context) {
 	if !c.leads() {

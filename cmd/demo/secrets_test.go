@@ -30,9 +30,9 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova/novatest"
 )
 
-// chatty are programs in the place of ipmitool and of a fence agent. Each notes its
-// arguments and its environment as the kernel shows them while it runs, says aloud what
-// it was given, and fails.
+// chatty are programs in the place of ipmitool and of a fence agent, and one that takes
+// storage away. Each notes its arguments and its environment as the kernel shows them while
+// it runs, and says aloud what it was given; the first two fail, the last once.
 const (
 	chattyTool = `#!/bin/sh
 tr '\0' '\n' <"/proc/$$/cmdline" >>%[1]s/tool.argv
@@ -53,6 +53,22 @@ while IFS= read -r line; do
   echo "got $line" >&2
 done
 exit 1
+`
+	chattyStorage = `#!/bin/sh
+tr '\0' '\n' <"/proc/$$/cmdline" >>%[1]s/storage.argv
+tr '\0' '\n' <"/proc/$$/environ" >>%[1]s/storage.environ
+while IFS= read -r line; do
+  case "$line" in action=*) action=${line#action=} ;; host=*) host=${line#host=} ;; esac
+  echo "$line" >>%[1]s/storage.stdin
+  echo "got $line"
+  echo "got $line" >&2
+done
+if [ "$action" = fence ] && [ ! -e %[1]s/failed ]; then : >%[1]s/failed; exit 1; fi
+case "$action" in
+  fence) : >"%[1]s/shut.$host"; echo "Status: FENCED" ;;
+  unfence) rm -f "%[1]s/shut.$host"; echo "Status: OPEN" ;;
+  *) [ -e "%[1]s/shut.$host" ] && echo "Status: FENCED" && exit 0; echo "Status: OPEN"; exit 2 ;;
+esac
 `
 )
 
@@ -84,6 +100,7 @@ func (b *betrayal) prepare(t *testing.T, s *site) error {
 	b.dir = s.dir
 	fencetest.Write(t, filepath.Join(b.kept, "ipmitool"), fmt.Sprintf(chattyTool, b.kept), 0o700)
 	fencetest.Write(t, filepath.Join(b.kept, "fence_chatty"), fmt.Sprintf(chattyAgent, b.kept), 0o700)
+	fencetest.Write(t, filepath.Join(b.kept, "storage"), fmt.Sprintf(chattyStorage, b.kept), 0o700)
 	takes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		b.show("a notice", fmt.Appendf(body, "%v", r.Header))
@@ -94,7 +111,7 @@ func (b *betrayal) prepare(t *testing.T, s *site) error {
 	s.close = append(s.close, func() error { takes.Close(); return nil })
 	for name, text := range map[string]string{
 		"ipmi.password": b.secret("the password for ipmitool"), "agent.password": b.secret("the password for a fence agent"), "community": b.secret("a fence agent's other secret"),
-		"notify.secret": b.secret("the key of notices"), "notify.url": takes.URL + "/" + b.secret("a receiver's address"),
+		"storage.secret": b.secret("the storage program's secret"), "notify.secret": b.secret("the key of notices"), "notify.url": takes.URL + "/" + b.secret("a receiver's address"),
 	} {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err
@@ -114,6 +131,7 @@ func (b *betrayal) prepare(t *testing.T, s *site) error {
 		s.path("bmc.crt"), s.path("ipmi.password"), filepath.Join(b.kept, "fence_chatty"), s.path("agent.password"), s.path("community"))
 	s.amend = func(y string) string {
 		y = strings.Replace(y, fmt.Sprintf("ca: %s}]}\n", s.path("bmc.crt")), more, 1)
+		y += fmt.Sprintf("storage_fence: {program: %s, parameters: {pools: vms}, secrets: {key: {file: %s}}}\n", filepath.Join(b.kept, "storage"), s.path("storage.secret"))
 		return y + fmt.Sprintf("notify:\n  - {name: takes, url: %q, secret: {file: %s}}\n  - {name: refuses, url_from: {file: %s}, secret: {file: %s}}\n",
 			takes.URL+"/", s.path("notify.secret"), s.path("notify.url"), s.path("notify.secret"))
 	}
@@ -201,7 +219,7 @@ func (b *betrayal) get(ctx context.Context, t *testing.T, at, path string) []byt
 func mayHold(path string) bool {
 	name := filepath.Base(path)
 	return filepath.Ext(name) == ".key" || slices.Contains([]string{"clouds.yaml", "api.token", "bmc.password", "ipmi.password", "agent.password",
-		"community", "notify.secret", "notify.url", "ring-keys.json", "identity.json"}, name)
+		"community", "storage.secret", "notify.secret", "notify.url", "ring-keys.json", "identity.json"}, name)
 }
 
 // files reads all that was written: keys that were made are secrets too.
@@ -247,7 +265,7 @@ func (b *betrayal) files(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"tool.argv", "tool.environ", "agent.argv", "agent.environ"} {
+	for _, name := range []string{"tool.argv", "tool.environ", "agent.argv", "agent.environ", "storage.argv", "storage.environ"} {
 		data, err := os.ReadFile(filepath.Join(b.kept, name))
 		if err != nil || len(data) == 0 {
 			t.Errorf("%s: %v: no child was seen", name, err)
@@ -303,12 +321,14 @@ func (b *betrayal) judge(t *testing.T) {
 	// What must have been looked at, or the test sees nothing.
 	for where, word := range map[string]string{"a notice": "r1", "the ledger's dump": "cmp07", "the ledger's state": "cmp07", "the API's /metrics": "lifeboat_", "the API's /v1/status": "mode",
 		"the API's /v1/hosts/cmp07/explain": "cmp07", "the API's /v1/hosts/cmp07/plan": "cmp07", "the API's /v1/hosts/cmp01/fence-test": "redacted", "the file ctl1.log": "level=DEBUG",
-		"a child's agent.argv": "fence_chatty", "a child's tool.argv": "192.0.2.1", "a child's tool.environ": "IPMITOOL_PASSWORD="} {
+		"a child's agent.argv": "fence_chatty", "a child's tool.argv": "192.0.2.1", "a child's tool.environ": "IPMITOOL_PASSWORD=", "a child's storage.argv": "storage"} {
 		if !bytes.Contains(b.shown[where], []byte(word)) {
 			t.Errorf("%s does not show %q: the test looks at the wrong place", where, word)
 		}
 	}
-	if given, err := os.ReadFile(filepath.Join(b.kept, "agent.stdin")); err != nil || !bytes.Contains(given, b.secrets["a fence agent's other secret"]) {
-		t.Errorf("the fence agent was given %q, %v", given, err)
+	for file, what := range map[string]string{"agent.stdin": "a fence agent's other secret", "storage.stdin": "the storage program's secret"} {
+		if given, err := os.ReadFile(filepath.Join(b.kept, file)); err != nil || !bytes.Contains(given, b.secrets[what]) {
+			t.Errorf("%s: given was %q, %v", file, given, err)
+		}
 	}
 }

@@ -56,6 +56,7 @@ func NewMetrics(reg prometheus.Registerer, s Source, now func() time.Time, versi
 		{"host_fencing_reading_seconds", "How long the fencing method last took to tell the power.", []string{"host", "method"}},
 		{"host_fencing_margin_seconds", "What the fencing method's budget leaves beyond a proof at that pace; negative: none can be had.", []string{"host", "method"}},
 		{"host_bmc_certificate_expiry_timestamp_seconds", "When the trust in the fencing device's certificate ends.", []string{"host", "method"}},
+		{"host_storage_fence_up", "1 if the program that takes storage away said, when it was last asked, that the living host has it; only where it is called.", []string{"host"}},
 		{"host_watchdog_armed", "1 if the host's own watchdog would prove its death now; only where it may be armed.", []string{"host"}},
 		{"host_watchdog_bound_seconds", "From the host's last heartbeat to the surest reset by its own watchdog.", []string{"host"}},
 		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
@@ -162,6 +163,9 @@ func (m *Metrics) leader(ch chan<- prometheus.Metric, st Status, state *evacuate
 	for name, f := range fenceable {
 		m.gauge(ch, "host_fenceable", b(f.Open), string(name))
 		m.methods(ch, name, f.Methods)
+		if f.Storage != nil {
+			m.gauge(ch, "host_storage_fence_up", b(f.Storage.Fault() == ""), string(name))
+		}
 	}
 	for name, h := range state.Hosts {
 		if w, lack := state.WatchdogOf(name); w != nil && h.MayWatch {
@@ -183,6 +187,8 @@ type Fenceable struct {
 	Standing evacuate.Standing
 	Reason   string
 	Methods  []evacuate.LinkStanding
+	// Storage is what the program that takes storage away said last; nil: nothing yet.
+	Storage *evacuate.StorageTest
 }
 
 // methods tells what preflight found; of two methods of a name the worse counts.
@@ -288,6 +294,7 @@ const (
 	AlertRestartNoHelp = "agent-restart-no-help"
 	AlertShadowWrong   = "shadow-wrong"
 	AlertFencing       = "fencing-method" // what ails a method that may still work
+	AlertStorageFence  = "storage-fence"  // what ails the program that takes storage away
 	AlertNotFenceable  = "not-fenceable"  // a source lists each host whose gate fenceable is shut
 )
 

@@ -21,6 +21,12 @@ type Fencer interface {
 	On(ctx context.Context, host string, guard fence.Guard) error
 }
 
+// Hands has another controller power a host off. It returns only when nothing of it can
+// be under way any more.
+type Hands interface {
+	Off(ctx context.Context, a evacuate.Action, guard fence.Guard) (fence.Proof, []fence.Attempt, error)
+}
+
 // Storage takes a host's storage away and gives it back, by a program of the operator's.
 // Each returns nil only where that has been read back, and asks the guard as the last
 // thing before it begins.

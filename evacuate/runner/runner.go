@@ -33,6 +33,8 @@ type Runner struct {
 	// Migrator moves instances home.
 	Migrator  Migrator
 	Evacuator Evacuator
+	// Hands carries errands out; nil: there are none.
+	Hands Hands
 	// Storage is nil where no program takes storage away.
 	Storage Storage
 	Quorum  Quorum
@@ -219,7 +221,7 @@ func (r *Runner) fence(ctx context.Context, a evacuate.Action, dl Deadline, o *e
 	ctx, cancel := bounded(ctx, dl, a.Deadline)
 	defer cancel()
 	guard := r.guard(a, dl)
-	proof, attempts, err := r.Fencer.Off(ctx, string(a.Host), a.Boot, func(ctx context.Context) error {
+	proof, attempts, err := r.off(ctx, a, func(ctx context.Context) error {
 		if err := guard(ctx); err != nil {
 			return err
 		}
@@ -241,7 +243,21 @@ func (r *Runner) fence(ctx context.Context, a evacuate.Action, dl Deadline, o *e
 	rec := proof.Record()
 	o.Proof, o.Cause = &rec, ""
 	o.Detail = fmt.Sprintf("proven off by %s in %s", rec.Method, rec.Took.Round(10*time.Millisecond))
+	if rec.By != "" {
+		o.Detail += ", by the hand of " + rec.By
+	}
 	return nil
+}
+
+// off has the host powered off, by this controller or by the one that is asked.
+func (r *Runner) off(ctx context.Context, a evacuate.Action, guard fence.Guard) (fence.Proof, []fence.Attempt, error) {
+	switch {
+	case a.Hand == "":
+		return r.Fencer.Off(ctx, string(a.Host), a.Boot, guard)
+	case r.Hands == nil:
+		return fence.Proof{}, nil, fmt.Errorf("%w: this controller sends nobody on errands", fence.ErrNoProof)
+	}
+	return r.Hands.Off(ctx, a, guard)
 }
 
 // proof rebuilds the proof that an action carries, for this host and boot.

@@ -38,6 +38,7 @@ func List() []Mutant {
 	all = append(all, recovery()...)
 	all = append(all, lease()...)
 	all = append(all, storage()...)
+	all = append(all, errands()...)
 	all = append(all, vip()...)
 	all = append(all, evacuation()...)
 	return append(all, acts()...)

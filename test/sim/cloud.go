@@ -50,6 +50,7 @@ type Setup struct {
 	Watchdog bool `yaml:"watchdog"`
 	// StorageFence has a program take the storage of dead hosts away.
 	StorageFence bool `yaml:"storage_fence"`
+	Errands      bool `yaml:"errands"` // controllers power hosts off for each other
 	// Libvirt has the agents tell which instances run on their hosts.
 	Libvirt bool `yaml:"libvirt"`
 	// VIP gives the control plane an address, which ctl1 has.
@@ -213,7 +214,7 @@ func (c *Cloud) addVoter(i int) error {
 	if err != nil {
 		return fmt.Errorf("configure %s: %w", v.id, err)
 	}
-	cfg.Policy = c.policy
+	cfg.Policy, cfg.Fencing.Errands = c.policy, c.setup.Errands
 	if c.setup.StorageFence {
 		cfg.StorageFence.Program = shelfProgram
 	}

@@ -7,14 +7,64 @@ import (
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // slack is how long before an act its last check may have been made: the guard is
 // asked right before the write, and the way to a BMC takes a moment.
 const slack = 500 * time.Millisecond
 
+// lease is for how long a follower may believe a leader that was just deposed.
+const lease = 500 * time.Millisecond
+
+// errand is the term in which a controller's own ledger has it power a host off for the
+// leader; 0: it does not.
+func (v *voter) errand(host nova.HostName) (term uint64) {
+	r := v.newest()
+	if r == nil {
+		return 0
+	}
+	r.ctl.Locked(func(s *evacuate.State) {
+		if o := s.Open(host); o != nil {
+			if rec := o.Steps[evacuate.StepFence]; rec != nil && rec.Hand == v.id && rec.Phase == evacuate.PhaseIntent {
+				term = rec.Term
+			}
+		}
+	})
+	return term
+}
+
+// commands holds that a controller on an errand and another never command one host's
+// power at once. done is when the BMC has answered.
+func (w *watch) commands(v *voter, m *machine) (done func()) {
+	errand := v.errand(m.name) != 0
+	w.mu.Lock()
+	other := ""
+	for o, also := range w.commanding[m] {
+		if o != v && (errand || also) {
+			other = o.id
+		}
+	}
+	if w.commanding[m] == nil {
+		w.commanding[m] = map[*voter]bool{}
+	}
+	w.commanding[m][v] = errand
+	w.mu.Unlock()
+	if other != "" {
+		w.broken("never two hands at once: %s commands the power of %s while %s does", v.id, m.name, other)
+	}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.commanding[m], v)
+	}
+}
+
 // acts holds that nobody acts in the minority or after being deposed.
-func (w *watch) acts(v *voter, what string) {
+func (w *watch) acts(v *voter, what string) { w.actsFor(v, what, 0) }
+
+// actsFor is acts for the leader of a term, on an errand; 0: for nobody.
+func (w *watch) actsFor(v *voter, what string, errand uint64) {
 	w.topology()
 	now := w.clock()
 	r := v.newest() // one that is being stopped may act too
@@ -22,6 +72,10 @@ func (w *watch) acts(v *voter, what string) {
 		return
 	}
 	term, _ := r.ctl.Tenure()
+	slack := slack
+	if errand != 0 { // its leader's lease may have ended just now
+		term, slack = errand, slack+lease
+	}
 	w.mu.Lock()
 	since, parted := w.parted[v.id]
 	var newer tenure
@@ -44,7 +98,8 @@ func (w *watch) evacuate(v *voter) { w.acts(v, "sends an evacuation") }
 
 // off is told of each power-off that leaves for a BMC.
 func (w *watch) off(v *voter, m, cuts *machine) {
-	w.acts(v, "switches "+string(m.name)+" off")
+	errand := v.errand(m.name)
+	w.actsFor(v, "switches "+string(m.name)+" off", errand)
 	host, now := string(m.name), w.clock()
 	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
 	again := false
@@ -76,7 +131,11 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 		}
 	}
 	w.mu.Unlock()
-	if w.cloud.note("off", "%s switches %s off", v.id, host); cuts != m {
+	by := v.id
+	if errand != 0 {
+		by += ", on an errand,"
+	}
+	if w.cloud.note("off", "%s switches %s off", by, host); cuts != m {
 		w.cloud.note("off", "but its BMC is that of %s", cuts.name)
 	}
 	if hearing >= w.majority() && !again {

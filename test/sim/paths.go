@@ -145,6 +145,7 @@ func (b bmcPath) RoundTrip(req *http.Request) (*http.Response, error) {
 		if bytes.Contains(body, []byte("ForceOff")) {
 			b.v.cloud.watch.off(b.v, b.m, b.cuts())
 		}
+		defer b.v.cloud.watch.commands(b.v, b.m)()
 	}
 	resp, err := b.inner.RoundTrip(req)
 	if berr := back(ctx, b.p, b.at); berr != nil {

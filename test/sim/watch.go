@@ -28,9 +28,11 @@ type watch struct {
 	parted  map[string]time.Duration            // controller: since when it reaches no majority
 	tenures []tenure                            // in the order of being established
 	offs    []off
-	blank   map[string]bool // controllers whose disk was lost
-	faults  []string        // invariants broken, the first first
-	said    map[string]bool
+	// commanding are those whose command a machine's BMC has not answered; true: on an errand.
+	commanding map[*machine]map[*voter]bool
+	blank      map[string]bool // controllers whose disk was lost
+	faults     []string        // invariants broken, the first first
+	said       map[string]bool
 
 	verdicts map[nova.HostName]detector.State
 	history  []Verdict
@@ -64,7 +66,7 @@ type Verdict struct {
 }
 
 func newWatch(c *Cloud) *watch {
-	w := &watch{cloud: c, done: make(chan struct{}), heard: map[string]map[string]time.Duration{}, parted: map[string]time.Duration{},
+	w := &watch{cloud: c, done: make(chan struct{}), heard: map[string]map[string]time.Duration{}, commanding: map[*machine]map[*voter]bool{}, parted: map[string]time.Duration{},
 		said: map[string]bool{}, verdicts: map[nova.HostName]detector.State{}, told: map[evacuate.RecoveryID]int{}, blank: map[string]bool{}, seen: map[evacuate.RecoveryID][]string{}}
 	c.net.arrived = w.arrived
 	return w
