@@ -37,8 +37,8 @@ func (c *cloud) commanded(a Action) {
 	}
 }
 
-// asked are the hands of a host's power-offs, in order; "-": the leader itself.
-func (c *cloud) asked(host nova.HostName) string {
+// handsOf are the hands of a host's power-offs, in order; "-": the leader itself.
+func (c *cloud) handsOf(host nova.HostName) string {
 	var out []string
 	for _, b := range c.entries {
 		if e, err := DecodeEntry(b); err == nil && e.Kind == KindStep && e.Step == StepFence && e.Record.Phase == PhaseIntent && c.state.Recoveries[e.Recovery].Host == host {
@@ -214,8 +214,8 @@ func TestErrandRecovers(t *testing.T) {
 	c.run(time.Second)
 	c.host("cmp1").off()
 	c.run(2 * time.Minute)
-	if r := c.recovery("cmp1"); r.Proof == nil || r.Proof.By != "ctl2" || c.asked("cmp1") != "ctl2" {
-		t.Fatalf("asked %s, proof %+v", c.asked("cmp1"), r.Proof)
+	if r := c.recovery("cmp1"); r.Proof == nil || r.Proof.By != "ctl2" || c.handsOf("cmp1") != "ctl2" {
+		t.Fatalf("asked %s, proof %+v", c.handsOf("cmp1"), r.Proof)
 	}
 	c.host("cmp1").bmc = bmcOK
 	if err := c.operator(Entry{Kind: KindReturn, Recovery: "r1", Return: &Return{Asked: c.now, By: "ann"}}); err != nil {

@@ -254,7 +254,10 @@ func (h *hand) fresh(since clock.Reading) error {
 // catchUp waits, no longer than a ticket lives, until the ledger is here as far as the
 // leader's was.
 func (h *hand) catchUp(ctx context.Context, index uint64, since clock.Reading) {
-	for h.applied() < index && h.fresh(since) == nil && h.clock.Sleep(ctx, errandPoll) == nil {
+	for h.applied() < index && h.fresh(since) == nil {
+		if h.clock.Sleep(ctx, errandPoll) != nil {
+			return
+		}
 	}
 }
 

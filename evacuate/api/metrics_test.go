@@ -86,7 +86,7 @@ func TestMetricsOfTheLeader(t *testing.T) {
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Step: evacuate.StepFence, Reason: "unreachable: no answer"}
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacFailed}, {State: evacuate.EvacFailed}, {State: evacuate.EvacDone}}
-	expect(t, scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true, Methods: methods(fence.Same, fence.Unreadable)}, "cmp3": {Methods: methods(fence.Different)}})), map[string]string{
+	expect(t, scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true, Methods: methods(fence.Same, fence.Unreadable), Storage: &evacuate.StorageTest{Program: "cut"}}, "cmp3": {Methods: methods(fence.Different), Storage: &evacuate.StorageTest{Program: "cut", Gone: true}}})), map[string]string{
 		`lifeboat_is_leader`:                                   "1",
 		`lifeboat_ledger_writable`:                             "1",
 		`lifeboat_nova_reachable`:                              "1",
@@ -110,6 +110,8 @@ func TestMetricsOfTheLeader(t *testing.T) {
 
 		`lifeboat_host_watchdog_armed{host="cmp1"}`:                                         "1",
 		`lifeboat_host_watchdog_armed{host="cmp2"}`:                                         "0",
+		`lifeboat_host_storage_fence_up{host="cmp1"}`:                                       "1",
+		`lifeboat_host_storage_fence_up{host="cmp3"}`:                                       "0",
 		`lifeboat_host_watchdog_bound_seconds{host="cmp1"}`:                                 "45.4",
 		`lifeboat_host_fencing_method_up{host="cmp1",method="ipmi"}`:                        "1",
 		`lifeboat_host_fencing_reading_seconds{host="cmp1",method="ipmi"}`:                  "6",
@@ -264,7 +266,7 @@ func TestRulesMatch(t *testing.T) {
 	v.View.Sensors = map[string]string{sensorGate: "closed: recovery r1 is under way", detector.SensorGuests: "2 running, 0 paused (ab)", "service:nova-compute.service": "active"}
 	f.verdicts["cmp1"] = v
 	told := map[string]map[string]string{} // name → label → all values
-	for s := range scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Methods: methods(fence.Same)}})) {
+	for s := range scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Methods: methods(fence.Same), Storage: &evacuate.StorageTest{}}})) {
 		name, rest, _ := strings.Cut(s, "{")
 		if told[name] == nil {
 			told[name] = map[string]string{}
