@@ -166,7 +166,8 @@ func (b *betrayal) look(ctx context.Context, t *testing.T, r *run) {
 	for i, c := range r.ctls {
 		state, _ := c.State().Marshal()
 		b.show("the ledger's state", state)
-		for _, path := range b.paths(ctx, t, r.api(i+1)) {
+		instance := c.State().Recoveries["r2"].Evacuations[0].Server
+		for _, path := range append(b.paths(ctx, t, r.api(i+1)), "/v1/instances/"+string(instance)) {
 			b.show("the API's "+path, b.get(ctx, t, r.api(i+1), path))
 		}
 	}
@@ -208,7 +209,7 @@ func (b *betrayal) get(ctx context.Context, t *testing.T, at, path string) []byt
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusOK && !strings.HasPrefix(path, "/v1/plans/") {
+	if resp.StatusCode != http.StatusOK && path != "/v1/plans/r1" && path != "/v1/instances/r1" {
 		t.Errorf("%s: %s %s", path, resp.Status, body)
 	}
 	b.show("the API's headers", fmt.Appendf(nil, "%v", resp.Header))
