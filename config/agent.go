@@ -22,11 +22,14 @@ type Agent struct {
 	Controllers []netip.AddrPort `yaml:"controllers"`
 	BootIDFile  string           `yaml:"boot_id_file"`
 	// UUIDFile and DMIDir are where the kernel shows SMBIOS: which machine this is.
-	UUIDFile string   `yaml:"uuid_file"`
-	DMIDir   string   `yaml:"dmi_dir"`
-	Sensors  Sensors  `yaml:"sensors"`
-	Watchdog Watchdog `yaml:"watchdog"`
-	VIP      AgentVIP `yaml:"vip"`
+	UUIDFile string  `yaml:"uuid_file"`
+	DMIDir   string  `yaml:"dmi_dir"`
+	Sensors  Sensors `yaml:"sensors"`
+	// GateSocket is where whoever starts nova-compute without systemd asks the start gate;
+	// "" is none.
+	GateSocket string   `yaml:"gate_socket"`
+	Watchdog   Watchdog `yaml:"watchdog"`
+	VIP        AgentVIP `yaml:"vip"`
 	// Services are restarted when they have failed (docs/host.md); none unless given.
 	Services []Service `yaml:"services,omitempty"`
 	// ServiceRestarts is how many restarts in a row are tried.
@@ -57,6 +60,10 @@ type Sensors struct {
 	// the usual ones, "off" for none. LibvirtURI is what is asked for there.
 	Libvirt    string `yaml:"libvirt"`
 	LibvirtURI string `yaml:"libvirt_uri"`
+	// BootGuests looks for what starts guests as the host boots: auto, off; not where
+	// Libvirt is off. NovaConf are nova-compute's files, the last that says something wins.
+	BootGuests string   `yaml:"boot_guests"`
+	NovaConf   []string `yaml:"nova_conf"`
 	// Targets are addresses by network that are asked beside other hosts whether
 	// the network works: a gateway, a storage server.
 	Targets map[string][]netip.Addr `yaml:"targets,omitempty"`
@@ -92,10 +99,11 @@ func ParseAgent(name string, data []byte) (*Agent, error) {
 		BootIDFile: "/proc/sys/kernel/random/boot_id",
 		UUIDFile:   DefaultUUIDFile,
 		DMIDir:     DefaultDMIDir,
-		Sensors:    Sensors{ComputeProcess: "nova-compute", Libvirt: LibvirtAuto, LibvirtURI: "qemu:///system"},
-		Watchdog:   Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
-		VIP:        AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff, Restart: RepairOff},
-		Log:        defaultLog(),
+		Sensors: Sensors{ComputeProcess: "nova-compute", Libvirt: LibvirtAuto, LibvirtURI: "qemu:///system",
+			BootGuests: LibvirtAuto, NovaConf: []string{"/etc/nova/nova.conf", "/etc/nova/nova-compute.conf", "/etc/kolla/nova-compute/nova.conf"}},
+		Watchdog: Watchdog{Timeout: DefaultWatchdogTimeout, Lease: DefaultWatchdogLease},
+		VIP:      AgentVIP{Probe: true, Repair: RepairOn, Route: RepairOff, Restart: RepairOff},
+		Log:      defaultLog(),
 
 		ServiceRestarts: 3,
 	}
@@ -139,6 +147,13 @@ func (a *Agent) check(d *decoder) {
 
 	if l := a.Sensors.Libvirt; l != LibvirtAuto && l != LibvirtOff {
 		d.absolute("sensors.libvirt", l)
+	}
+	d.oneOf("sensors.boot_guests", a.Sensors.BootGuests, []string{LibvirtAuto, LibvirtOff})
+	for i, path := range a.Sensors.NovaConf {
+		d.absolute(item("sensors.nova_conf", i), path)
+	}
+	if a.GateSocket != "" {
+		d.absolute("gate_socket", a.GateSocket)
 	}
 	for _, network := range slices.Sorted(maps.Keys(a.Sensors.Targets)) {
 		at := key("sensors.targets", network)

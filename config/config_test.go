@@ -209,7 +209,7 @@ func TestWordsOfEvacuate(t *testing.T) {
 	for key, words := range map[string][]string{
 		"destinations": {string(evacuate.DestinationsSpread), string(evacuate.DestinationsScheduler)},
 		"affinity":     {string(evacuate.AffinityAsk), string(evacuate.AffinityForce)},
-		"services":     {string(evacuate.ServicesReport), string(evacuate.ServicesDisable)},
+		"services":     {string(evacuate.ServicesReport), string(evacuate.ServicesDisable), string(evacuate.ServicesMigrate), string(evacuate.ServicesFence)},
 		"guests":       {"{crashed: " + string(evacuate.RestartOff) + "}", "{rebooted: " + string(evacuate.RestartDo) + "}", "{crashed: " + string(evacuate.RestartReport) + "}", "{kinds: " + ends + "}"},
 		"restart":      {"[" + strings.Join(evacuate.Restartable, ", ") + "]"},
 	} {

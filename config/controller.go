@@ -162,7 +162,8 @@ type Policy struct {
 	// Failback is how long a host must be back and well before the instances that were
 	// evacuated from it are live-migrated home. 0: they are not.
 	Failback time.Duration `yaml:"failback"`
-	// Services: report a host of which a service has failed for good, or disable it too.
+	// Services: report a host of which a service has failed for good; disable it too; move
+	// what runs there away besides; or fence it where its nova-compute is down.
 	Services string `yaml:"services"`
 	// Guests says what is done with instances that end while their host lives.
 	Guests Guests `yaml:"guests"`
@@ -177,6 +178,8 @@ type Policy struct {
 	Flap       Flap `yaml:"flap"`
 	// Protect says which instances are recovered.
 	Protect string `yaml:"protect"`
+	// ProtectKey is the metadata key that is read for that beside lifeboat:protected.
+	ProtectKey string `yaml:"protect_key"`
 	// Restart are the states of instances that are reset to error, evacuated and
 	// started anew: paused, suspended, rescued.
 	Restart []string `yaml:"restart,omitempty"`

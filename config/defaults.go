@@ -12,7 +12,7 @@ func DefaultPolicy() Policy {
 		Concurrency: 2, InFlight: 40, Destinations: DestinationsSpread, Affinity: AffinityAsk, Order: Order{Owners: true}, Reserved: ReservedEnable,
 		Guests: defaultGuests(), Services: "report", QuietPeriod: 180 * time.Second, HealthyDelay: 60 * time.Second,
 		PlanExpiry: 15 * time.Minute, ShadowWindow: time.Hour,
-		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll,
+		PowerOn: PowerOnOperator, IsolatedFor: time.Minute, Aggregates: true, Protect: ProtectAll, ProtectKey: KeyMasakari,
 		Proofs: Proofs{Word: "alone", Watchdog: "alone", Storage: "required"},
 		Flap:   Flap{Limit: 6, Window: 24 * time.Hour, Quarantine: 24 * time.Hour},
 	}

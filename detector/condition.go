@@ -180,7 +180,7 @@ type survey struct {
 	sights       map[string][2]int // by network: hosts with a sight, of these alone
 }
 
-func (s *survey) missed() time.Duration { return time.Duration(s.p.Missed) * s.p.Interval }
+func (s *survey) missed() time.Duration { return s.p.Silence() }
 
 // explained says that somebody wanted this host's silence, or that it was never
 // here.

@@ -27,6 +27,10 @@ const (
 // GuestEnds lists those that libvirt tells of.
 var GuestEnds = []GuestEnd{GuestFailed, GuestCrashed, GuestPanicked, GuestWatchdog, GuestIOError}
 
+// Lasts says that an instance may go on with it, and may be told to have it many times: its
+// process is still there.
+func (k GuestEnd) Lasts() bool { return k == GuestIOError || k == GuestWatchdog }
+
 // GuestEvent is the end of one instance, as its host's agent has told it.
 type GuestEvent struct {
 	// ID is the same wherever it was told.

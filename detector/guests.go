@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -18,9 +20,57 @@ const (
 	GuestsUnknown = "unknown"
 )
 
+// SensorBoot is how an agent tells what starts guests as its host boots: one of the words
+// below, and why.
+const (
+	SensorBoot  = "boot-guests"
+	BootSafe    = "safe"
+	BootUnsafe  = "unsafe"
+	BootUnknown = "unknown"
+)
+
 // SensorService begins the name of a sensor that speaks of a service of the host; its
 // word begins with its condition.
 const SensorService = "service:"
+
+// FailedServices are the services of a host that have failed, as its agent tells them,
+// with its words, by name.
+func (v Verdict) FailedServices() iter.Seq2[string, string] { return failedServices(v.View.Sensors) }
+
+// FailedForGood begins the word on a service that its agent has given up.
+const FailedForGood = "failed for good"
+
+// GivenUp names a service of the host that has failed for good, "" if none has.
+func (v Verdict) GivenUp() string { return givenUp(v.View.Sensors) }
+
+func givenUp(sensors map[string]string) string {
+	for unit, word := range failedServices(sensors) {
+		if strings.HasPrefix(word, FailedForGood) {
+			return unit
+		}
+	}
+	return ""
+}
+
+// noteServices keeps since when a service has failed for good.
+func (h *hostSeen) noteServices(sensors map[string]string, at time.Time) {
+	if givenUp(sensors) == "" {
+		h.givenUp = time.Time{}
+	} else if h.givenUp.IsZero() {
+		h.givenUp = at
+	}
+}
+
+func failedServices(sensors map[string]string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, name := range slices.Sorted(maps.Keys(sensors)) {
+			word := sensors[name]
+			if unit, is := strings.CutPrefix(name, SensorService); is && strings.HasPrefix(word, "failed") && !yield(unit, word) {
+				return
+			}
+		}
+	}
+}
 
 // TwinSettle is for how long an instance must be seen on two hosts at once before it is
 // a finding: a host lists its guests every 5 s, and tells of a change within two.
@@ -34,12 +84,14 @@ type Guests struct {
 	// Paused have a process that stands still: the end of a live migration that is not
 	// in charge, an error of their storage.
 	Paused []nova.ServerID `json:"paused,omitempty"`
+	// Agents are those of Running whose guest agent has opened its channel.
+	Agents []nova.ServerID `json:"agents,omitempty"`
 }
 
 // Clean is g in order, each once: what runs is not paused.
 func (g Guests) Clean() Guests {
 	order := func(ids []nova.ServerID) []nova.ServerID { return slices.Compact(slices.Sorted(slices.Values(ids))) }
-	g.Running = order(g.Running)
+	g.Running, g.Agents = order(g.Running), order(g.Agents)
 	g.Paused = slices.DeleteFunc(order(g.Paused), func(id nova.ServerID) bool {
 		_, runs := slices.BinarySearch(g.Running, id)
 		return runs
@@ -51,7 +103,11 @@ func (g Guests) Clean() Guests {
 // the lists knows each second whether they are those of now.
 func (g Guests) Word() string {
 	sum := sha256.New()
-	for _, list := range [][]nova.ServerID{g.Running, g.Paused} {
+	lists := [][]nova.ServerID{g.Running, g.Paused}
+	if len(g.Agents) > 0 { // agents of before tell of none, and give the word without
+		lists = append(lists, g.Agents)
+	}
+	for _, list := range lists {
 		for _, id := range list {
 			sum.Write([]byte(id))
 			sum.Write([]byte{0})
@@ -76,6 +132,8 @@ type GuestSight struct {
 	Told map[nova.HostName]bool
 	// Running and Paused are sorted by name.
 	Running, Paused map[nova.ServerID][]nova.HostName
+	// Agents are the hosts on which an instance's guest agent is there.
+	Agents map[nova.ServerID][]nova.HostName
 	// Twins have run on two hosts for TwinSettle, by instance.
 	Twins []Twin
 }
@@ -90,6 +148,11 @@ func (g *GuestSight) Elsewhere(id nova.ServerID, but nova.HostName) []nova.HostN
 
 // Tells says that a host's list is that of now.
 func (g *GuestSight) Tells(host nova.HostName) bool { return g != nil && g.Told[host] }
+
+// Has says that a host lists an instance, running or paused.
+func (g *GuestSight) Has(host nova.HostName, id nova.ServerID) bool {
+	return g != nil && (slices.Contains(g.Running[id], host) || slices.Contains(g.Paused[id], host))
+}
 
 // guestList is what one host's agent has told last.
 type guestList struct {
@@ -138,7 +201,7 @@ func (t *Table) GuestSight(now time.Time) *GuestSight {
 			continue // its list came before its first heartbeat
 		}
 		_, boot, _ := t.LastHeard(host)
-		fresh := now.Sub(t.voters[Observer(host)].at) <= time.Duration(t.policy.Missed)*t.policy.Interval
+		fresh := now.Sub(t.voters[Observer(host)].at) <= t.policy.Silence()
 		if fresh && boot == l.boot && h.sensors[SensorGuests] == l.word {
 			told[host] = true
 		}
@@ -151,7 +214,7 @@ func (t *Table) GuestSight(now time.Time) *GuestSight {
 
 // index says where what runs, by the hosts that tell.
 func (b *guestBook) index(told map[nova.HostName]bool) *GuestSight {
-	g := &GuestSight{Told: told, Running: map[nova.ServerID][]nova.HostName{}, Paused: map[nova.ServerID][]nova.HostName{}}
+	g := &GuestSight{Told: told, Running: map[nova.ServerID][]nova.HostName{}, Paused: map[nova.ServerID][]nova.HostName{}, Agents: map[nova.ServerID][]nova.HostName{}}
 	for _, host := range slices.Sorted(maps.Keys(told)) {
 		l := b.lists[host]
 		for _, id := range l.Running {
@@ -159,6 +222,9 @@ func (b *guestBook) index(told map[nova.HostName]bool) *GuestSight {
 		}
 		for _, id := range l.Paused {
 			g.Paused[id] = append(g.Paused[id], host)
+		}
+		for _, id := range l.Agents {
+			g.Agents[id] = append(g.Agents[id], host)
 		}
 	}
 	b.double = nil

@@ -121,3 +121,50 @@ func TestTwins(t *testing.T) {
 		t.Error("the sight is made anew though nothing has changed")
 	}
 }
+
+// TestServiceFence: a host that lives is to be fenced for a service only by policy, when
+// it has failed for good for a while, and Nova says a moment ago that nova-compute is down.
+func TestServiceFence(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(v *View, p *Policy)
+		want   bool
+	}{
+		"so it is":                     {func(*View, *Policy) {}, true},
+		"policy does not say so":       {func(_ *View, p *Policy) { p.FenceAiling = false }, false},
+		"a moment ago":                 {func(v *View, _ *Policy) { v.GivenUpFor = 59 * time.Second }, false},
+		"its agent is still at it":     {func(v *View, _ *Policy) { v.Sensors["service:a"] = "failed: restarted 2 of 3 times" }, false},
+		"nova-compute is up":           {func(v *View, _ *Policy) { v.Nova.State = nova.StateUp }, false},
+		"Nova was asked a minute ago":  {func(v *View, _ *Policy) { v.Nova.Age = time.Minute }, false},
+		"Nova was never asked":         {func(v *View, _ *Policy) { v.Nova = nil }, false},
+		"it is in maintenance":         {func(v *View, _ *Policy) { v.Maintenance = true }, false},
+		"it was booted anew":           {func(v *View, _ *Policy) { v.KnownBoot = "other" }, false},
+		"nobody hears it any more":     {func(v *View, _ *Policy) { v.Controllers = hearing(4*time.Second, 4*time.Second, 4*time.Second) }, false},
+		"one controller only hears it": {func(v *View, _ *Policy) { v.Controllers = hearing(500*ms, 8*time.Second, 8*time.Second) }, false},
+	} {
+		v, p := hung(), DefaultPolicy()
+		v.Controllers = hearing(500*ms, 500*ms, 500*ms)
+		v.Nova.State, v.GivenUpFor, p.FenceAiling = nova.StateDown, time.Minute, true
+		v.Sensors = map[string]string{"service:a": FailedForGood + ": 3 restarts did not help"}
+		c.change(&v, &p)
+		if got := Judge(v, p); got.CondemnedAlive() != c.want || got.Down() != c.want && got.State != Suspect {
+			t.Errorf("%s: %s %s means %q", name, got.State, got.Reason, got.Means)
+		}
+	}
+}
+
+// TestGivenUpFor: the age of a service's end is that of the word, not of a heartbeat.
+func TestGivenUpFor(t *testing.T) {
+	tab := NewTable(DefaultPolicy())
+	say := func(s float64, word string) time.Duration {
+		tab.Heartbeat("ctl1", Heartbeat{Host: "cmp1", Boot: "b", Sensors: map[string]string{"service:a": word}}, at(s))
+		return tab.View("cmp1", Facts{Voters: 1}, at(s)).GivenUpFor
+	}
+	for i, c := range []struct {
+		word string
+		want time.Duration
+	}{{"active", 0}, {FailedForGood, 0}, {FailedForGood + ": x", time.Second}, {FailedForGood, 2 * time.Second}, {"failed", 0}, {FailedForGood, 0}, {FailedForGood, time.Second}} {
+		if got := say(float64(i), c.word); got != c.want {
+			t.Errorf("%d: %s: %s, want %s", i, c.word, got, c.want)
+		}
+	}
+}

@@ -31,6 +31,8 @@ func Judge(v View, p Policy) Verdict {
 		out.Means = MeansFence
 	case len(j.lost) > 0 && (len(j.hearing) > 0 || out.State == Unmanageable || out.State == PathFault):
 		out.Means = j.means()
+	case out.Reason == ReasonServiceFailed && p.FenceAiling && v.GivenUpFor >= p.IsolatedFor && v.Nova.Age <= ReportFresh:
+		out.Means = MeansFence
 	}
 	return out
 }
@@ -71,7 +73,7 @@ type judgement struct {
 func (j *judgement) stale() time.Duration { return time.Duration(j.p.Rounds) * j.p.Interval }
 
 // missed is the silence that makes a host suspect.
-func (j *judgement) missed() time.Duration { return time.Duration(j.p.Missed) * j.p.Interval }
+func (j *judgement) missed() time.Duration { return j.p.Silence() }
 
 // hear sums up what the controllers say. Old reports are no evidence, neither
 // of life nor of silence; nor is a deaf controller's silence.
@@ -173,6 +175,9 @@ func (j *judgement) heard(networks []NetworkState) (State, Reason, string) {
 			strings.Join(s.Fails, ", "), s.OthersUp, s.Others)
 	}
 	if j.v.Nova != nil && j.v.Nova.State == nova.StateDown {
+		if unit := givenUp(j.v.Sensors); unit != "" {
+			return Degraded, ReasonServiceFailed, fmt.Sprintf("alive, but its %s has failed for good, and Nova has not heard its nova-compute", unit)
+		}
 		return Degraded, ReasonComputeDown, "alive, but Nova has not heard its nova-compute"
 	}
 	if alone != "" && len(j.lost) == 0 {

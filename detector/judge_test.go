@@ -123,6 +123,13 @@ func lifeRows() []row {
 			v.Controllers = hearing(500*ms, 500*ms, 500*ms)
 			v.Nova.State = nova.StateDown
 		}, Degraded, ReasonComputeDown},
+		{"a service has failed for good, nova-compute is up", hung(), func(v *View) {
+			v.Controllers, v.Sensors = hearing(500*ms, 500*ms, 500*ms), map[string]string{"service:a": FailedForGood}
+		}, Healthy, ReasonHeartbeat},
+		{"a service has failed for good, nova-compute is down", hung(), func(v *View) {
+			v.Controllers, v.Sensors = hearing(500*ms, 500*ms, 500*ms), map[string]string{"service:a": FailedForGood}
+			v.Nova.State = nova.StateDown
+		}, Degraded, ReasonServiceFailed},
 		{"Nova never asked", hung(), func(v *View) { v.Controllers = hearing(500*ms, 500*ms, 500*ms); v.Nova = nil }, Healthy, ReasonHeartbeat},
 		{"a minority reports", hung(), func(v *View) { v.Controllers[1].ReportAge, v.Controllers[2].ReportAge = 4*time.Second, 4*time.Second }, Unknown, ReasonNoMajority},
 		{"a minority reports, BMC off", cut(), func(v *View) { v.Controllers[1].ReportAge, v.Controllers[2].ReportAge = 4*time.Second, 4*time.Second }, Unknown, ReasonNoMajority},

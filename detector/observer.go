@@ -95,7 +95,7 @@ func (t *Table) sums(now time.Time) *sums {
 		slices.Sort(scores)
 		s.median = scores[(len(scores)-1)/2]
 	}
-	missed := time.Duration(t.policy.Missed) * t.policy.Interval
+	missed := t.policy.Silence()
 	for c, seen := range t.controllers {
 		for h, of := range seen.hosts {
 			if now.Sub(of.at) <= missed {

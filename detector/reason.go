@@ -19,6 +19,9 @@ const (
 	Leaving      State = "Leaving" // announced its stop
 )
 
+// Lives says that a host is heard, and that nothing ails it but its nova-compute.
+func (s State) Lives() bool { return s == Healthy || s == Degraded }
+
 // States lists every verdict, for metrics and documents.
 var States = [...]State{Healthy, Suspect, Dead, Isolated, Unmanageable, PathFault, Degraded, Rebooted, Unknown, Maintenance, Leaving}
 
@@ -55,6 +58,7 @@ const (
 	ReasonSilent             Reason = "silent-to-all"
 	ReasonNewBoot            Reason = "new-boot-id"
 	ReasonComputeDown        Reason = "nova-compute-down"
+	ReasonServiceFailed      Reason = "service-failed-for-good"
 	ReasonUnwatched          Reason = "silent-since-before-the-controllers"
 )
 
@@ -63,5 +67,5 @@ var Reasons = [...]Reason{
 	ReasonHeartbeat, ReasonNetworkUnconfirmed, ReasonHeartbeatVeto, ReasonNeverHeard, ReasonNoMajority, ReasonWitnessLost,
 	ReasonAnnounced, ReasonLeaveExpired, ReasonOperator, ReasonNetworkAnswers, ReasonNovaReports, ReasonMinorityPath,
 	ReasonNoPath, ReasonPathVIP, ReasonRingAlive, ReasonManagementGone, ReasonStorageGone, ReasonTenantGone, ReasonNetworksGone, ReasonPowerOff,
-	ReasonNoBaseline, ReasonInvestigating, ReasonNetworkNotAsked, ReasonFewVotes, ReasonHoldDown, ReasonSilent, ReasonNewBoot, ReasonComputeDown, ReasonUnwatched,
+	ReasonNoBaseline, ReasonInvestigating, ReasonNetworkNotAsked, ReasonFewVotes, ReasonHoldDown, ReasonSilent, ReasonNewBoot, ReasonComputeDown, ReasonServiceFailed, ReasonUnwatched,
 }

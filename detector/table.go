@@ -80,6 +80,7 @@ type hostSeen struct {
 	last     time.Time // heard by anybody
 	since    time.Time // heard without a gap
 	sensors  map[string]string
+	givenUp  time.Time // since when a service of it has failed for good
 	networks map[string]reachSeen
 	lease    leaseSeen
 	path     *pathSeen
@@ -166,6 +167,7 @@ func (t *Table) Heartbeat(c Observer, hb Heartbeat, at time.Time) {
 	h := t.host(hb.Host)
 	before := h.networks
 	h.sensors, h.networks = hb.Sensors, nil
+	h.noteServices(hb.Sensors, at)
 	h.takeLease(hb, at)
 	h.notePath(hb.Paths, at)
 	for _, n := range hb.Networks {
@@ -190,7 +192,7 @@ func (t *Table) hear(c Observer, of HeardOf, at time.Time) {
 	seen.hosts[of.Host] = heard{at: at, boot: of.Boot, start: of.Start, leaving: of.Leaving}
 	h := t.host(of.Host)
 	h.notePath(of.Paths, at)
-	if at.Sub(h.last) > time.Duration(t.policy.Missed)*t.policy.Interval {
+	if at.Sub(h.last) > t.policy.Silence() {
 		h.since = at
 	}
 	if at.After(h.last) {
@@ -347,7 +349,7 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 		}
 		v.Controllers = append(v.Controllers, hearing)
 	}
-	if last, _, _ := t.LastHeard(host); now.Sub(last) > time.Duration(t.policy.Missed)*t.policy.Interval {
+	if last, _, _ := t.LastHeard(host); now.Sub(last) > t.policy.Silence() {
 		v.Votes = t.votesOn(host, known, now) // nobody needs to vote on a host that is heard
 	}
 	v.Probes = slices.Grow(v.Probes, len(h.probes))
@@ -363,6 +365,9 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 	}
 	if !h.on.IsZero() {
 		v.LastOn = now.Sub(h.on)
+	}
+	if !h.givenUp.IsZero() {
+		v.GivenUpFor = now.Sub(h.givenUp)
 	}
 	for _, r := range h.power {
 		v.Power = append(v.Power, PowerSight{Power: r.Power, Cause: r.Cause, Age: now.Sub(r.Began)})

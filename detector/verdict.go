@@ -34,11 +34,18 @@ type Policy struct {
 	// tells a cut path from an agent that was killed: a ring is as slow.
 	RingSettles time.Duration `json:"ring_settles"`
 	// IsolatedFor is how long a host that lives must have lost a network before
-	// the matrix may have it fenced: switches come back within a minute.
+	// the matrix may have it fenced: switches come back within a minute. So long must
+	// a service have failed for good, too.
 	IsolatedFor time.Duration `json:"isolated_for"`
+	// FenceAiling says that a host that lives may be fenced for a service that has failed
+	// for good, where its nova-compute is down by it.
+	FenceAiling bool `json:"fence_ailing,omitempty"`
 	// Matrix is what the loss of networks means; nil is DefaultMatrix.
 	Matrix Matrix `json:"matrix,omitempty"`
 }
+
+// Silence is how long a host may be without a heartbeat before it is suspect.
+func (p Policy) Silence() time.Duration { return time.Duration(p.Missed) * p.Interval }
 
 // DefaultPolicy is design's: 1 s heartbeats, three missed, 5 s hold-down.
 func DefaultPolicy() Policy {
@@ -59,8 +66,8 @@ type Verdict struct {
 	At     time.Time `json:"at"`
 	// Silent is for how long nobody has heard the host.
 	Silent time.Duration `json:"silent"`
-	// Means is what the operator's matrix says of the networks that are lost;
-	// empty where none is.
+	// Means is what the operator's matrix says of the networks that are lost, or his
+	// policy of a service that has failed for good; empty where neither is.
 	Means Meaning `json:"means,omitempty"`
 	// Networks is what is known of each network of the host.
 	Networks []NetworkState `json:"networks,omitempty"`
@@ -69,18 +76,21 @@ type Verdict struct {
 	View  View   `json:"view"`
 }
 
-// Condemned says that the verdict asks for fencing: Dead, or Isolated where the
-// operator's matrix says fence. Any other verdict never does.
+// Condemned says that the verdict asks for fencing: Dead, or Isolated or Degraded where
+// the operator has said fence. Any other verdict never does.
 func (v Verdict) Condemned() bool {
 	switch v.State {
 	case Dead:
 		return v.Means == "" || v.Means == MeansFence
-	case Isolated:
+	case Isolated, Degraded:
 		return v.Means == MeansFence
 	default:
 		return false
 	}
 }
+
+// CondemnedAlive says that the host is heard, and is to be fenced all the same.
+func (v Verdict) CondemnedAlive() bool { return v.State != Dead && v.Condemned() }
 
 // Down says that the host counts when it is asked how many died at once: nobody
 // hears it and nothing explains that, or it is to be fenced.
@@ -93,9 +103,9 @@ func (v Verdict) Down() bool {
 // operator has Isolated fenced, being heard is part of that evidence).
 func (v Verdict) Nearness() int {
 	switch v.State {
-	case Healthy, Degraded, Rebooted, Maintenance:
+	case Healthy, Rebooted, Maintenance:
 		return 0
-	case Isolated:
+	case Isolated, Degraded:
 		if v.Condemned() {
 			return 4
 		}

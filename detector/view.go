@@ -35,6 +35,8 @@ type View struct {
 	Maintenance bool              `json:"maintenance"`
 	LeavingFor  time.Duration     `json:"leaving_for"`
 	Sensors     map[string]string `json:"sensors,omitempty"`
+	// GivenUpFor is for how long a service of it has failed for good; 0: none has.
+	GivenUpFor time.Duration `json:"given_up_for,omitempty"`
 	// Networks are the host's own sights of its networks, and how the others
 	// fare on them.
 	Networks []NetworkSight `json:"networks,omitempty"`

@@ -64,15 +64,17 @@ func (c *Core) advanceOpen(r *Recovery) {
 		c.begin(r, a, "")
 	case !r.Settled():
 		c.follow(r)
+		c.stops(r)
 		if c.shieldSuspects(r) && c.mayStrand(r) == "" {
 			c.senders = append(c.senders, r)
 		}
 	case !r.Done(StepEvacuate):
 		c.finish(r, StepEvacuate, c.summary(r))
+	case c.stops(r): // not yet as they were before
 	case !r.Done(StepVerify):
 		c.verify(r)
 	default:
-		c.finish(r, StepReport, fmt.Sprintf("recovered: %s, %s after it was last heard", c.summary(r), round(max(c.world.Now.Sub(r.LastHeard), 0))))
+		c.finish(r, StepReport, fmt.Sprintf("recovered: %s, %s after it was last heard", c.summary(r)+r.checkedText(), round(max(c.world.Now.Sub(r.LastHeard), 0)))+r.behind())
 	}
 }
 

@@ -2,9 +2,6 @@ package evacuate
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -22,13 +19,22 @@ type Services string
 const (
 	ServicesReport  Services = "report"
 	ServicesDisable Services = "disable"
+	// ServicesMigrate disables it, and moves what runs away by live migration where its
+	// nova-compute is up.
+	ServicesMigrate Services = "live-migrate"
+	// ServicesFence disables it, and fences it where its nova-compute is down by it: what
+	// runs there is ended, and evacuated.
+	ServicesFence Services = "fence-running-guests"
 )
+
+// disables says that a host is disabled for its services.
+func (s Services) disables() bool { return s != "" && s != ServicesReport }
 
 // ailingSettle is for how long a service must have failed for good before its host is
 // disabled.
 const ailingSettle = 15 * time.Second
 
-// Ailing is a host that is disabled for its services; nothing of it is moved.
+// Ailing is a host that is disabled for its services.
 type Ailing struct {
 	Host    nova.HostName `json:"host"`
 	Service string        `json:"service"`
@@ -36,9 +42,26 @@ type Ailing struct {
 	// Disabled says that it was seen done, Enabling that it is being undone.
 	Disabled bool `json:"disabled,omitempty"`
 	Enabling bool `json:"enabling,omitempty"`
+	// Away is what is moved off it, by policy.
+	Away *Failback `json:"away,omitempty"`
 	// Over ends it.
 	Over bool `json:"over,omitempty"`
 }
+
+// Text is a line for a person.
+func (x *Ailing) Text() string {
+	text := fmt.Sprintf("its nova-compute is disabled by us: %s has failed for good", x.Service)
+	switch m := x.Away.moving(); {
+	case m != nil:
+		text += fmt.Sprintf("; %s is on its way to another host", m.Name)
+	case x.Away != nil && !x.Away.Ended.IsZero():
+		text += "; " + x.Away.Reason
+	}
+	return text
+}
+
+// settled says that it is disabled, and stays so.
+func (x *Ailing) settled() bool { return x != nil && x.Disabled && !x.Enabling }
 
 // noteAiling takes a stage in.
 func (s *State) noteAiling(e Entry) error {
@@ -46,6 +69,9 @@ func (s *State) noteAiling(e Entry) error {
 	old := s.Ailing[n.Host]
 	if old == nil && (s.Frozen || s.Open(n.Host) != nil || s.Hosts[n.Host] == nil || s.Hosts[n.Host].Maintenance) {
 		return fmt.Errorf("%s is not disabled for %s: frozen, being recovered, in maintenance or not known", n.Host, n.Service)
+	}
+	if err := s.promisesAway(old, n); err != nil {
+		return err
 	}
 	if e.Text != "" {
 		s.journal(Entry{At: e.At, By: e.By, Host: n.Host}, "%s", e.Text)
@@ -62,7 +88,9 @@ func (s *State) noteAiling(e Entry) error {
 }
 
 // ailingStep says that a step is of an ailing host, and of no recovery.
-func (s Step) ailingStep() bool { return s == StepDisableAiling || s == StepEnableAiling }
+func (s Step) ailingStep() bool {
+	return s == StepDisableAiling || s == StepEnableAiling || s == StepTraceAway || s == StepMoveAway
+}
 
 // permitsAiling says, last before the write, that it is still wanted.
 func (s *State) permitsAiling(a Action) error {
@@ -70,6 +98,8 @@ func (s *State) permitsAiling(a Action) error {
 	switch {
 	case s.Frozen:
 		return fmt.Errorf("frozen by %s", s.frozenBy())
+	case x != nil && a.Step == StepMoveAway:
+		return s.permitsAway(x, a)
 	case x == nil || x.Enabling != (a.Step == StepEnableAiling):
 		return fmt.Errorf("%s of %s is not wanted any more", a.Step, a.Host)
 	case s.Open(a.Host) != nil:
@@ -81,17 +111,10 @@ func (s *State) permitsAiling(a Action) error {
 // failedService names the service of a host that its agent has given up, "" if none. ill
 // says that one has failed at all.
 func failedService(v detector.Verdict) (unit string, ill bool) {
-	for _, name := range slices.Sorted(maps.Keys(v.View.Sensors)) {
-		u, is := strings.CutPrefix(name, detector.SensorService)
-		word := v.View.Sensors[name]
-		if !is || !strings.HasPrefix(word, "failed") {
-			continue
-		}
-		if ill = true; unit == "" && strings.HasSuffix(word, "did not help") {
-			unit = u
-		}
+	for range v.FailedServices() {
+		return v.GivenUp(), true
 	}
-	return unit, ill
+	return "", false
 }
 
 // tendAiling disables hosts of which a service has failed for good, as many as policy
@@ -101,7 +124,7 @@ func (c *Core) tendAiling() {
 		v, x := c.world.Verdicts[host], c.state.Ailing[host]
 		key := "ailing " + string(host)
 		unit, ill := failedService(v)
-		if alive := v.State == detector.Healthy || v.State == detector.Degraded; !alive {
+		if !v.State.Lives() {
 			delete(c.first, key)
 			unit = ""
 		}
@@ -126,7 +149,7 @@ func (c *Core) beginAiling(host nova.HostName, unit string) {
 		}
 	}
 	switch {
-	case c.policy.Services != ServicesDisable || !known || svc.Disabled || c.mode(host).Mode != ModeAuto || c.halted(host) ||
+	case !c.policy.Services.disables() || !known || svc.Disabled || c.mode(host).Mode != ModeAuto || c.halted(host) ||
 		c.state.Open(host) != nil || c.state.Hosts[host].Maintenance:
 		return
 	case len(c.state.Ailing)+coming >= limit:
@@ -134,15 +157,26 @@ func (c *Core) beginAiling(host nova.HostName, unit string) {
 		return
 	}
 	c.commit(Entry{Kind: KindAiling, Host: host, Ailing: &Ailing{Host: host, Service: unit, Since: c.world.Now},
-		Text: fmt.Sprintf("%s of %s has failed for good: its nova-compute is disabled; its instances run on", unit, host)})
+		Text: fmt.Sprintf("%s of %s has failed for good: its nova-compute is disabled%s", unit, host, afterwards(c.policy.Services))})
+}
+
+// afterwards says in the journal what becomes of the instances.
+func afterwards(s Services) string {
+	switch s {
+	case ServicesMigrate:
+		return "; what runs there is moved away while its nova-compute is up"
+	case ServicesFence:
+		return "; it is fenced if its nova-compute stays down"
+	default:
+		return "; its instances run on"
+	}
 }
 
 // ailing carries one on.
 func (c *Core) ailing(x Ailing, ill bool) {
 	svc := c.world.Nova.Services[x.Host]
 	well := "ailing well " + string(x.Host)
-	v := c.world.Verdicts[x.Host].State
-	if ill || v != detector.Healthy && v != detector.Degraded {
+	if ill || !c.world.Verdicts[x.Host].State.Lives() {
 		delete(c.first, well)
 	}
 	over := func(why string) {
@@ -159,19 +193,18 @@ func (c *Core) ailing(x Ailing, ill bool) {
 		c.doAiling(x, StepEnableAiling)
 	case !x.Disabled:
 		c.doAiling(x, StepDisableAiling)
+	case x.Away.moving() != nil:
+		c.tendAway(x)
 	case !ill && !c.healthy[x.Host].IsZero() && c.since(well) >= c.policy.HealthyDelay:
 		x.Enabling = true
 		c.commit(Entry{Kind: KindAiling, Host: x.Host, Ailing: &x, Text: fmt.Sprintf("the services of %s are well again: its nova-compute is enabled", x.Host)})
+	case ill:
+		c.tendAway(x)
 	}
 }
 
 func (c *Core) doAiling(x Ailing, step Step) {
-	a := Action{Host: x.Host, Step: step, Reason: AilingReason, Term: c.term, Decided: c.world.Now, Deadline: step.deadline(), Attempt: 1, Shield: x.Host}
-	if c.busy(a.key()) {
-		return
-	}
-	c.flight[a.key()] = c.world.Now
-	c.ready.Actions = append(c.ready.Actions, a)
+	c.launchOn(Action{Host: x.Host, Step: step, Reason: AilingReason, Shield: x.Host})
 }
 
 // ailingDone takes an outcome; what failed is asked again after a pause.
@@ -179,6 +212,15 @@ func (c *Core) ailingDone(o Outcome) {
 	x := c.state.Ailing[o.Action.Host]
 	if x == nil {
 		return
+	}
+	switch o.Action.Step {
+	case StepTraceAway:
+		c.seenAway(*x, o)
+		return
+	case StepMoveAway:
+		c.sentAway(*x, o)
+		return
+	default:
 	}
 	if !o.OK {
 		c.again[o.Action.key()] = c.world.Now.Add(retryFirst)

@@ -21,7 +21,7 @@ func (c *cloud) ail(f *flight) {
 	c.asked = append(c.asked, fmt.Sprintf("%s %s", f.a.Step, f.a.Host))
 }
 
-const givenUp = "failed: 3 restarts did not help"
+const givenUp = "failed for good: 3 restarts did not help"
 
 func ailingCloud(t *testing.T) *cloud {
 	c := newCloud(t, 4)

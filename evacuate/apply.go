@@ -176,9 +176,7 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 	case KindStep:
 		err = s.stepOf(r, term, e)
 	case KindEvacuations:
-		if err = s.mourn(r, e); err == nil {
-			err = r.evacuations(term, e)
-		}
+		err = s.evacuated(r, term, e)
 	case KindHold:
 		r.Hold = e.Hold
 	case KindVoid:
@@ -322,10 +320,8 @@ func (r *Recovery) revoke(why string) error {
 
 func (r *Recovery) evacuations(term uint64, e Entry) error {
 	for _, n := range e.Evacuations {
-		if n.State == EvacReset {
-			if err := r.resettable(n); err != nil {
-				return err
-			}
+		if err := r.promises(n); err != nil {
+			return err
 		}
 		if n.State != EvacIntent {
 			continue

@@ -188,7 +188,8 @@ func (c *Core) ask(host nova.HostName, r *Recovery, answers []Answer) {
 func (c *Core) rejected(host nova.HostName, boot string) bool {
 	for _, p := range slices.Backward(c.state.Plans) {
 		if p.Host == host {
-			isolated := c.world.Verdicts[host].State == detector.Isolated // and heard all the time
+			v := c.world.Verdicts[host]
+			isolated := v.State == detector.Isolated || v.CondemnedAlive() // and heard all the time
 			return p.Status == PlanRejected && p.Boot == boot && (isolated || !c.world.Heard[host].At.After(p.Ended.At))
 		}
 	}

@@ -28,24 +28,34 @@ type Spare struct {
 // spareMost bounds the question: more at once is a storm, which is a person's.
 const spareMost = 10
 
+// need is what one instance takes, and the zone that Nova keeps it in.
+type need struct {
+	nova.Size
+	zone string
+}
+
+// bigger sorts needs, the biggest first: so they find room.
+func bigger(a, b need) int {
+	return cmp.Or(b.RAMMiB-a.RAMMiB, b.VCPUs-a.VCPUs, b.PCPUs-a.PCPUs, b.DiskGiB-a.DiskGiB)
+}
+
 // cast is what would be moved off a host, the biggest first.
-func cast(w *World, p Policy, host nova.HostName) []nova.Size {
-	var out []nova.Size
+func cast(w *World, p Policy, host nova.HostName) []need {
+	var out []need
 	for _, s := range w.Servers[host] {
 		yes, _ := p.Protected(s, w.Nova.Aggregates)
 		if do := Choose(s, w.Storage[host], p.Restart).Do; yes && do != DoLeave {
-			out = append(out, s.Size())
+			out = append(out, need{s.Size(), s.Pinned})
 		}
 	}
-	slices.SortFunc(out, func(a, b nova.Size) int {
-		return cmp.Or(b.RAMMiB-a.RAMMiB, b.VCPUs-a.VCPUs, b.DiskGiB-a.DiskGiB)
-	})
+	slices.SortFunc(out, bigger)
 	return out
 }
 
 // berth is one host's room while it is being filled in thought.
 type berth struct {
 	host nova.HostName
+	zone string
 	left nova.Size
 }
 
@@ -55,7 +65,7 @@ func berths(w *World, dead map[nova.HostName]bool) []berth {
 	var out []berth
 	for _, host := range slices.Sorted(maps.Keys(w.Rooms.By)) {
 		if (w.usable(host) || w.inReserve(host)) && !dead[host] {
-			out = append(out, berth{host, w.Rooms.By[host].Left})
+			out = append(out, berth{host, w.Nova.Services[host].Zone, w.Rooms.By[host].Left})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b berth) int { return b.left.RAMMiB - a.left.RAMMiB })
@@ -64,20 +74,21 @@ func berths(w *World, dead map[nova.HostName]bool) []berth {
 
 // stow places as many as fit, each on the first host that has room, and takes that
 // room. It says how many stay behind.
-func stow(sizes []nova.Size, in []berth) (short int) {
-	for _, s := range sizes {
-		i := slices.IndexFunc(in, func(b berth) bool { return s.Within(b.left) })
+func stow(needs []need, in []berth) (short int) {
+	for _, s := range needs {
+		i := slices.IndexFunc(in, func(b berth) bool { return (s.zone == "" || s.zone == b.zone) && s.Within(b.left) })
 		if i < 0 {
 			short++
 			continue
 		}
-		in[i].left = in[i].left.Less(s)
+		in[i].left = in[i].left.Less(s.Size)
 	}
 	return short
 }
 
 // CapacityOf says whether the instances of a host would find room elsewhere, by what
-// Placement has left. Zones, groups and traits are not asked: it is never too little.
+// Placement has left. Groups, traits and cells are not asked, and zones where Nova says that
+// it keeps an instance in one: it is never too little.
 func CapacityOf(w *World, p Policy, host nova.HostName) Capacity {
 	sizes := cast(w, p, host)
 	out := Capacity{Of: len(sizes)}
@@ -100,10 +111,10 @@ func SpareOf(w *World, p Policy) Spare {
 	}
 	type full struct {
 		host  nova.HostName
-		sizes []nova.Size
+		sizes []need
 		ram   int
 	}
-	casts := map[nova.HostName][]nova.Size{}
+	casts := map[nova.HostName][]need{}
 	var hosts []full
 	for _, host := range slices.Sorted(maps.Keys(w.Nova.Services)) {
 		if w.Nova.Services[host].State != nova.StateUp {
@@ -118,11 +129,11 @@ func SpareOf(w *World, p Policy) Spare {
 	slices.SortStableFunc(hosts, func(a, b full) int { return b.ram - a.ram })
 	out := Spare{Known: true}
 	dead := map[nova.HostName]bool{}
-	var all []nova.Size
+	var all []need
 	for i, f := range hosts[:min(len(hosts), spareMost)] {
 		dead[f.host] = true
 		all = append(all, f.sizes...)
-		slices.SortStableFunc(all, func(a, b nova.Size) int { return b.RAMMiB - a.RAMMiB })
+		slices.SortStableFunc(all, bigger)
 		if short := stow(all, berths(w, dead)); short > 0 || i == len(hosts)-1 {
 			out.Next, out.Short = f.host, short
 			break
@@ -134,7 +145,7 @@ func SpareOf(w *World, p Policy) Spare {
 }
 
 // crowded are the failure domains that could not fall as a whole.
-func crowded(w *World, casts map[nova.HostName][]nova.Size) []string {
+func crowded(w *World, casts map[nova.HostName][]need) []string {
 	members := map[string]map[nova.HostName]bool{}
 	for host := range casts {
 		for _, d := range w.Domains[host] {
@@ -147,13 +158,11 @@ func crowded(w *World, casts map[nova.HostName][]nova.Size) []string {
 	}
 	var out []string
 	for name, dead := range members {
-		var all []nova.Size
+		var all []need
 		for host := range dead {
 			all = append(all, casts[host]...)
 		}
-		slices.SortFunc(all, func(a, b nova.Size) int {
-			return cmp.Or(b.RAMMiB-a.RAMMiB, b.VCPUs-a.VCPUs, b.DiskGiB-a.DiskGiB)
-		})
+		slices.SortFunc(all, bigger)
 		if stow(all, berths(w, dead)) > 0 {
 			out = append(out, name)
 		}

@@ -71,6 +71,45 @@ func TestCapacityOf(t *testing.T) {
 	}
 }
 
+// A cloud that gives its processors out one to one has room, and is asked about it.
+func TestCapacityOfOwnProcessors(t *testing.T) {
+	w := stocked(4, 4, 4)
+	for host, r := range w.Rooms.By {
+		r.Left.VCPUs, r.Left.PCPUs = 0, 2
+		w.Rooms.By[host] = r
+	}
+	for i := range w.Servers["cmp1"] {
+		w.Servers["cmp1"][i].FlavorExtra = map[string]string{"hw:cpu_policy": "dedicated"}
+	}
+	if got := CapacityOf(w, DefaultPolicy(), "cmp1"); got != (Capacity{Known: true, Fits: 4, Of: 4}) {
+		t.Errorf("%+v", got)
+	}
+	w.Rooms.By["cmp3"] = nova.Room{Left: nova.Size{VCPUs: 0, PCPUs: 1, RAMMiB: 8192, DiskGiB: 100}}
+	if got := CapacityOf(w, DefaultPolicy(), "cmp1"); got.Fits != 3 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What Nova keeps in a zone finds no room in another.
+func TestCapacityOfZones(t *testing.T) {
+	w := stocked(2, 4, 0)
+	for host, zone := range map[nova.HostName]string{"cmp1": "az1", "cmp2": "az1", "cmp3": "az2"} {
+		s := w.Nova.Services[host]
+		s.Zone = zone
+		w.Nova.Services[host] = s
+	}
+	w.Rooms.By["cmp2"] = nova.Room{Left: nova.Size{VCPUs: 100, RAMMiB: 1024, DiskGiB: 100}}
+	if got := CapacityOf(w, DefaultPolicy(), "cmp1"); got.Fits != 2 {
+		t.Errorf("bound to no zone: %+v", got)
+	}
+	for i := range w.Servers["cmp1"] {
+		w.Servers["cmp1"][i].Pinned = "az1"
+	}
+	if got := CapacityOf(w, DefaultPolicy(), "cmp1"); got.Fits != 1 {
+		t.Errorf("kept in az1: %+v", got)
+	}
+}
+
 // The gate asks Placement of a host that is down, and shuts only where it is known
 // that nothing fits.
 func TestGateCapacityByRooms(t *testing.T) {

@@ -53,8 +53,8 @@ func Choose(s nova.Server, storage Storage, restart []string) Choice {
 	default:
 		return leave("state %s: Nova evacuates only active, stopped and error", s.VMState)
 	}
-	if !diskMoves(s, storage) {
-		return leave("its disk is an image copy and the host's storage is declared %q: evacuating would lose its data (declare storage: shared if it is)", storage)
+	if why := lasting(s, storage); why != "" {
+		return leave("%s", why)
 	}
 	switch {
 	case s.TaskState == nova.TaskMigrating:
@@ -95,11 +95,21 @@ func Plan(servers []nova.Server, storage Storage, before []Instance, p Policy, p
 		if yes, why := protected(s); !yes {
 			e.State, e.Reason = EvacSkipped, "not protected: "+why
 		} else {
-			e.choose(Choose(s, storage, p.Restart))
+			e.choose(first(s, Choose(s, storage, p.Restart)))
+			e.Revisit = e.State == EvacSkipped && mendable(s)
 		}
 		plan = append(plan, e)
 	}
 	return plan
+}
+
+// first has the rows of one in error read before it is moved: a live migration may have
+// left it so, running at the other end.
+func first(s nova.Server, c Choice) Choice {
+	if c.Do == DoMove && s.VMState == nova.VMError {
+		return Choice{DoLook, "in error: its live migrations are read first"}
+	}
+	return c
 }
 
 // choose writes a choice down.

@@ -16,6 +16,7 @@ func TestChoose(t *testing.T) {
 		state, task string
 		never       bool // never booted
 		image       bool // boots from an image copy
+		more        int  // GiB of ephemeral disk
 		storage     Storage
 		do          Do // "" is move
 		why         string
@@ -67,9 +68,13 @@ func TestChoose(t *testing.T) {
 		{state: nova.VMActive, image: true, storage: "", do: DoLeave, why: "would lose its data"},
 		{state: nova.VMActive, task: nova.TaskMigrating, image: true, storage: StorageLocal, do: DoLeave, why: "would lose its data"},
 		{state: nova.VMStopped, storage: StorageLocal},
+		{state: nova.VMActive, more: 20, storage: StorageShared},
+		{state: nova.VMActive, more: 20, storage: StorageReimage},
+		{state: nova.VMActive, more: 20, storage: StorageVolume, do: DoLeave, why: "20 GiB of ephemeral disk"},
+		{state: nova.VMActive, more: 20, storage: StorageNone, do: DoLeave, why: "20 GiB of ephemeral disk"},
 	}
 	for _, tt := range tests {
-		s := nova.Server{VMState: tt.state, TaskState: tt.task, VolumeBooted: !tt.image, LaunchedAt: t0}
+		s := nova.Server{VMState: tt.state, TaskState: tt.task, VolumeBooted: !tt.image, EphemeralGiB: tt.more, LaunchedAt: t0}
 		if tt.never {
 			s.LaunchedAt = time.Time{}
 		}
@@ -155,27 +160,50 @@ func TestEnds(t *testing.T) {
 	row := func(kind, status string, after int) nova.Migration {
 		return nova.Migration{ID: 7 + after, Server: "vm", Type: kind, Status: nova.MigrationStatus(status), Source: "cmp1", Dest: "cmp2", CreatedAt: t0.Add(time.Duration(after) * time.Minute)}
 	}
-	live, resize := nova.TypeLiveMigration, nova.TypeResize
+	live, resize, migrating := nova.TypeLiveMigration, nova.TypeResize, nova.TaskMigrating
+	nowhere := row(live, "error", 0)
+	nowhere.Dest = ""
 	for name, tt := range map[string]struct {
+		task string
 		rows []nova.Migration
-		off  bool
+		end  OtherEnd
 		want Do
 	}{
-		"no row":                             {nil, true, DoLook},
-		"another server's":                   {[]nova.Migration{{ID: 9, Server: "other", Type: live, Status: nova.MigrationError, CreatedAt: t0}}, false, DoLook},
-		"running":                            {[]nova.Migration{row(live, "running", 0)}, false, DoLook},
-		"running, the other end off too":     {[]nova.Migration{row(live, "running", 0)}, true, DoMove},
-		"post-migrating":                     {[]nova.Migration{row(live, "post-migrating", 0)}, false, DoLook},
-		"completed, the host not yet moved":  {[]nova.Migration{row(live, "completed", 0)}, false, DoLook},
-		"failed":                             {[]nova.Migration{row(live, "error", 0)}, false, DoMove},
-		"cancelled":                          {[]nova.Migration{row(live, "cancelled", 0)}, false, DoMove},
-		"failed before, running again":       {[]nova.Migration{row(live, "error", 0), row(live, "running", 1)}, false, DoLook},
-		"running before, failed last":        {[]nova.Migration{row(live, "failed", 1), row(live, "running", 0)}, false, DoMove},
-		"a resize of which the other is off": {[]nova.Migration{row(resize, "migrating", 0)}, true, DoLook},
-		"a resize that failed":               {[]nova.Migration{row(resize, "error", 0)}, false, DoMove},
+		"no row":                             {migrating, nil, EndOff, DoLook},
+		"another server's":                   {migrating, []nova.Migration{{ID: 9, Server: "other", Type: live, Status: nova.MigrationFailed, CreatedAt: t0}}, "", DoLook},
+		"running":                            {migrating, []nova.Migration{row(live, "running", 0)}, "", DoLook},
+		"running, the other end off too":     {migrating, []nova.Migration{row(live, "running", 0)}, EndOff, DoMove},
+		"running, its libvirt has it":        {migrating, []nova.Migration{row(live, "running", 0)}, EndThere, DoLook},
+		"running, its libvirt does not":      {migrating, []nova.Migration{row(live, "running", 0)}, EndAbsent, DoMove},
+		"post-migrating":                     {migrating, []nova.Migration{row(live, "post-migrating", 0)}, "", DoLook},
+		"completed, the host not yet moved":  {migrating, []nova.Migration{row(live, "completed", 0)}, "", DoLook},
+		"too late to roll back":              {migrating, []nova.Migration{row(live, "error", 0)}, "", DoLook},
+		"too late, the other end off":        {migrating, []nova.Migration{row(live, "error", 0)}, EndOff, DoMove},
+		"too late, its libvirt has it not":   {migrating, []nova.Migration{row(live, "error", 0)}, EndAbsent, DoMove},
+		"no host was found for it":           {migrating, []nova.Migration{nowhere}, "", DoMove},
+		"rolled back":                        {migrating, []nova.Migration{row(live, "failed", 0)}, "", DoMove},
+		"cancelled":                          {migrating, []nova.Migration{row(live, "cancelled", 0)}, "", DoMove},
+		"failed before, running again":       {migrating, []nova.Migration{row(live, "failed", 0), row(live, "running", 1)}, "", DoLook},
+		"running before, failed last":        {migrating, []nova.Migration{row(live, "failed", 1), row(live, "running", 0)}, "", DoMove},
+		"a resize of which the other is off": {migrating, []nova.Migration{row(resize, "migrating", 0)}, EndOff, DoLook},
+		"a resize, its libvirt has it not":   {nova.TaskResizePrep, []nova.Migration{row(resize, "pre-migrating", 0)}, EndAbsent, DoMove},
+		"a resize that failed":               {migrating, []nova.Migration{row(resize, "error", 0)}, "", DoMove},
+		"in error, and never migrated":       {"", nil, "", DoMove},
+		"in error by something else":         {"", []nova.Migration{row(live, "completed", 0)}, "", DoMove},
+		"in error for no host was found":     {"", []nova.Migration{nowhere}, "", DoMove},
+		"in error, too late to roll back":    {"", []nova.Migration{row(live, "error", 0)}, "", DoLook},
+		"in error, and the other end has it": {"", []nova.Migration{row(live, "error", 0)}, EndThere, DoLook},
+		"in error, the other end has it not": {"", []nova.Migration{row(live, "error", 0)}, EndAbsent, DoMove},
+		"in error, the other end is off":     {"", []nova.Migration{row(live, "error", 0)}, EndOff, DoMove},
+		"in error, and rolled back since":    {"", []nova.Migration{row(live, "error", 0), row(live, "failed", 1)}, "", DoMove},
 	} {
-		got := Ends(nova.Server{ID: "vm", TaskState: nova.TaskMigrating}, tt.rows, func(h nova.HostName) bool { return tt.off && h == "cmp2" })
-		if got.Do != tt.want || got.Reason == "" {
+		got := Ends(nova.Server{ID: "vm", VMState: nova.VMError, TaskState: tt.task}, tt.rows, func(h nova.HostName) OtherEnd {
+			if h == "cmp2" {
+				return tt.end
+			}
+			return EndUnknown
+		})
+		if got.Do != tt.want || got.Do == DoLook && got.Reason == "" {
 			t.Errorf("%s: %s (%s), want %s", name, got.Do, got.Reason, tt.want)
 		}
 	}
@@ -194,7 +222,7 @@ func TestPlan(t *testing.T) {
 	for _, e := range plan {
 		got += e.Name + " " + string(e.State) + " " + e.VMState + " " + string(e.Reset) + "\n"
 	}
-	want := "p skipped paused \nz planned active \na planned stopped \nb planned active \nn skipped active \ns planned suspended needed\n"
+	want := "p skipped paused \nz planned active \na held stopped \nb planned active \nn skipped active \ns planned suspended needed\n"
 	if got != want {
 		t.Errorf("plan:\n%swant:\n%s", got, want)
 	}

@@ -36,7 +36,9 @@ type Action struct {
 	Service  ServiceBefore
 	Reason   string // disabled_reason to write, or to look for
 	Server   nova.ServerID
-	To       nova.Target     // evacuate: where it is asked to go
+	To       nova.Target // evacuate: where it is asked to go
+	Looked   time.Time   // evacuate: when the look at its rows began, AfterRow the newest in it
+	AfterRow int
 	Servers  []nova.ServerID // to look at one by one; list: as they were listed before
 	Source   bool            // observe: list the host's servers too
 	Ends     bool            // observe: list what else was moving them too
@@ -45,13 +47,12 @@ type Action struct {
 	Shield   nova.HostName   // disable this other host instead
 	Lift     bool
 	OffSent  time.Time
-	From     nova.HostName   // trace, failback: where Server is
-	Port     int             // probe: the port of Server that is to answer
-	Joins    []Join          // reserve: the aggregates that it joins, or leaves
-	Stopped  []nova.ServerID // to be stopped again while verifying
-	Since    time.Time       // resolve: when the POST was promised; verify: the recovery opened
-	Asked    bool            // cancel: an operator wants it, the host may be silent
-	Hand     string          // fence: the other controller that carries it out
+	From     nova.HostName // trace, failback: where Server is
+	Port     int           // probe: the port of Server that is to answer
+	Joins    []Join        // reserve: the aggregates that it joins, or leaves
+	Since    time.Time     // resolve: when the POST was promised; verify: the recovery opened
+	Asked    bool          // cancel: an operator wants it, the host may be silent
+	Hand     string        // fence: the other controller that carries it out
 }
 
 // Outcome is how an Action ended.
@@ -60,16 +61,17 @@ type Outcome struct {
 	// OK says that the step's end was seen, not merely that a call returned.
 	OK bool
 	// Definite says of a failed write that it certainly changed nothing.
-	Definite  bool
-	Cause     string
-	Detail    string
-	RequestID string
-	Proof     *fence.Record
-	OffSent   time.Time
-	Servers   []nova.Server // list, resolve
-	Seen      *Observation  // observe
-	Actions   int           // resolve: evacuate actions after the intent
-	Service   *ServiceBefore
+	Definite      bool
+	Cause, Detail string
+	RequestID     string
+	Answer        Answered // evacuate: how Nova refused it
+	Proof         *fence.Record
+	OffSent       time.Time
+	Servers       []nova.Server                  // list, resolve
+	Seen          *Observation                   // observe
+	Reads         map[nova.ServerID]InstanceRead // verify
+	Actions       int                            // resolve: evacuate actions after the intent
+	Service       *ServiceBefore
 }
 
 type flightKey struct {
@@ -103,6 +105,8 @@ type Core struct {
 	began     time.Time                   // its first tick of this term
 	decisions map[nova.HostName]Decision
 	window    window
+	gates     startGates
+	checks    map[RecoveryID]map[nova.ServerID]*Check // of a verify under way
 	// senders may promise POSTs in this tick.
 	senders []*Recovery
 
@@ -129,8 +133,8 @@ func (c *Core) reset(term uint64) {
 	c.rebooted = map[nova.HostName]time.Time{}
 	c.shut = map[gateKey]time.Time{}
 	c.stormy = map[nova.HostName]time.Time{}
-	c.first, c.guests = map[string]time.Time{}, map[nova.ServerID]guestLook{}
-	c.window, c.senders = window{}, nil
+	c.first, c.guests, c.checks = map[string]time.Time{}, map[nova.ServerID]guestLook{}, map[RecoveryID]map[nova.ServerID]*Check{}
+	c.window, c.senders, c.gates = window{}, nil, startGates{past: map[nova.HostName]pastSight{}, looked: map[nova.HostName]time.Time{}}
 }
 
 // Decisions gives what was last decided of each host.
@@ -168,6 +172,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 		c.tendReserves(r)
 		c.advance(r)
 	}
+	c.tendGates()
 	c.promiseAll()
 	c.tendFailbacks()
 	return c.ready
@@ -211,7 +216,7 @@ func (c *Core) newRecovery(host nova.HostName, v detector.Verdict) *Recovery {
 		Service: ServiceBefore{ID: svc.ID, Disabled: svc.Disabled, Reason: svc.DisabledReason, ForcedDown: svc.ForcedDown},
 	}
 	for _, s := range c.world.Servers[host] {
-		r.Before = append(r.Before, Instance{ID: s.ID, Name: s.Name, VMState: s.VMState, Task: s.TaskState, Locked: s.Locked, RAMMiB: s.RAMMiB})
+		r.Before = append(r.Before, Instance{ID: s.ID, Name: s.Name, VMState: s.VMState, Task: s.TaskState, Locked: s.Locked, RAMMiB: s.RAMMiB, Volumes: s.VolumeIDs, MACs: s.MACs})
 	}
 	return r
 }
@@ -268,8 +273,23 @@ func (c *Core) start(r *Recovery, a Action) {
 	if a.Deadline == 0 {
 		a.Deadline = a.Step.deadline()
 	}
+	c.launch(a)
+}
+
+// launch sends an action off.
+func (c *Core) launch(a Action) {
 	c.flight[a.key()] = c.world.Now
 	c.ready.Actions = append(c.ready.Actions, a)
+}
+
+// launchOn sends an action off that is of a host that lives and of no recovery, unless
+// the same is under way.
+func (c *Core) launchOn(a Action) {
+	if c.busy(a.key()) {
+		return
+	}
+	a.Term, a.Decided, a.Deadline, a.Attempt = c.term, c.world.Now, a.Step.deadline(), 1
+	c.launch(a)
 }
 
 // act is begin's or start's Action with its recovery filled in.
@@ -316,40 +336,6 @@ func (c *Core) Done(s *State, w World, o Outcome) Ready {
 func (c *Core) Drop(actions []Action) {
 	for _, a := range actions {
 		delete(c.flight, a.key())
-	}
-}
-
-func (c *Core) outcome(r *Recovery, o Outcome) {
-	switch o.Action.Step {
-	case StepObserve:
-		if o.Seen != nil {
-			o.Seen.At = c.world.Now
-			c.seen[r.ID] = o.Seen
-		}
-	case StepResolve:
-		c.resolved(r, o)
-	case StepProbe:
-		c.probed(r, o)
-	case StepTrace:
-		c.traced(r, o)
-	case StepFailback:
-		c.sentHome(r, o)
-	case StepEvacuate:
-		c.posted(r, o)
-	case StepReset:
-		c.resetAnswered(r, o)
-	case StepReserve:
-		c.reserveDone(r, o)
-	case StepList:
-		c.listed(r, o)
-	case StepVerify:
-		c.verified(r, o)
-	default:
-		if o.Action.Shield != "" {
-			c.shieldDone(r, o)
-			return
-		}
-		c.stepDone(r, o, "")
 	}
 }
 

@@ -72,13 +72,19 @@ func (s *State) provenOff(host nova.HostName) (RecoveryID, bool) {
 	return r.ID, ok
 }
 
+// readOff says that a host is proven off, and that a look began after that was known.
+func (c *Core) readOff(host nova.HostName, obs *Observation) bool {
+	by, off := c.state.provenOff(host)
+	return off && obs.Began.After(c.sawFirst("off "+string(by)))
+}
+
 // bereft looks at an attempt whose row is open and whose destination is proven off.
 // Whoever is still at the source is evacuated again; whoever had come to the
 // destination is moved by that host's own recovery.
 func (c *Core) bereft(r *Recovery, n Evacuation, m nova.Migration, obs *Observation) *Evacuation {
-	by, off := c.state.provenOff(n.Dest)
+	by, _ := c.state.provenOff(n.Dest)
 	s, seen := obs.Moved[n.Server]
-	if n.Dest == "" || !off || !seen || !obs.Began.After(c.sawFirst("off "+string(by))) {
+	if n.Dest == "" || !seen || !c.readOff(n.Dest, obs) {
 		return nil // what was read before the proof may have moved on since
 	}
 	n.Losses = append(slices.Clone(n.Losses), Loss{Host: n.Dest, Row: m.ID, Proof: by})
@@ -94,6 +100,7 @@ func (c *Core) bereft(r *Recovery, n Evacuation, m nova.Migration, obs *Observat
 	default:
 		n.Reason = fmt.Sprintf("it had come to %s, which died: the recovery of that moved it on", n.Dest)
 		n.State, n.Dest, n.Ended = EvacDone, s.Host, c.world.Now
+		n.arrived(s)
 	}
 	return &n
 }

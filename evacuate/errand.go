@@ -58,7 +58,8 @@ func (f Fencing) sayHands(w *World, p Policy) string {
 // reach the host again.
 func (c *Core) hand(r *Recovery) string {
 	f := c.world.Fencing[r.Host]
-	if !c.policy.Errands || !f.Unreached || c.world.Verdicts[r.Host].State == detector.Isolated {
+	v := c.world.Verdicts[r.Host]
+	if !c.policy.Errands || !f.Unreached || v.State == detector.Isolated || v.CondemnedAlive() {
 		return ""
 	}
 	hands, tried := f.InReach(&c.world), 0

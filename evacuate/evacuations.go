@@ -36,7 +36,7 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 		c.stepDone(r, o, "")
 		return
 	}
-	plan := Plan(o.Servers, c.world.Storage[r.Host], r.Before, c.policy, c.policy.protection(&c.world))
+	plan := Plan(o.Servers, c.world.Storage[r.Host], c.state.asBefore(r, o.Servers), c.policy, c.policy.protection(&c.world))
 	skipped := 0
 	for _, s := range o.Servers {
 		if i := slices.IndexFunc(plan, func(e *Evacuation) bool { return e.Server == s.ID }); i >= 0 {
@@ -63,7 +63,7 @@ func (c *Core) follow(r *Recovery) {
 	if obs == nil || c.world.Now.Sub(obs.At) >= lookEvery {
 		a := act(r, StepObserve)
 		for _, e := range r.Evacuations {
-			if e.State != EvacDone && e.State != EvacSkipped {
+			if e.State != EvacDone && e.State != EvacSkipped || e.stopping() {
 				a.Servers = append(a.Servers, e.Server)
 			}
 			// The list of the source is dear to a busy Nova: it is read only
@@ -86,7 +86,7 @@ func (c *Core) follow(r *Recovery) {
 			n = c.adopt(r, e, obs)
 		case EvacFollowing:
 			n = c.track(r, e, obs)
-		case EvacHeld:
+		case EvacHeld, EvacSkipped:
 			n = c.bothEnds(r, e, obs)
 		case EvacReset:
 			n = c.resetRead(r, e, obs)
@@ -153,7 +153,13 @@ func (e *Evacuation) describe() string {
 	if e.Waits != "" {
 		s += ": " + e.Waits
 	}
-	return s
+	if e.Remark != "" && e.State == EvacIntent {
+		s += ": " + e.Remark
+	}
+	if e.Check != nil {
+		s += "; " + e.Check.Text()
+	}
+	return s + e.stopText() + e.leaves()
 }
 
 // flying says that e's POST waits for its turn or its answer: nobody asks after it.
@@ -258,9 +264,11 @@ func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Serv
 	switch {
 	case moved && well(s) && (m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted):
 		n.State, n.Dest, n.Reason = EvacDone, s.Host, ""
+		n.arrived(s)
 		c.window.done(c.promised(r, &n), c.policy.InFlight)
 	case moved && well(s):
 		n.State, n.Dest, n.Reason = EvacDone, s.Host, fmt.Sprintf("its row ended as %s, but it is well there: somebody else moved it", m.Status)
+		n.arrived(s)
 	case moved && s.VMState == nova.VMError:
 		n.State, n.Reason = EvacSkipped, fmt.Sprintf("is on %s in state error%s: it needs an operator", s.Host, because(s.Fault))
 	case moved || s.TaskState != "" || m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted:
@@ -271,7 +279,9 @@ func (c *Core) judgeEnd(r *Recovery, n Evacuation, m nova.Migration, s nova.Serv
 		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
 		n.Reason = fmt.Sprintf("evacuation ended as %s%s", m.Status, because(s.Fault))
 		n.Last = n.Reason
+		n.NoHost = m.Status == nova.MigrationError && n.To.Host == ""
 		c.learn(&n, m.Status == nova.MigrationError)
+		c.sawFirst(doubtKey(r, n.Server, m.ID))
 	}
 	return &n
 }
@@ -322,10 +332,10 @@ func (c *Core) posted(r *Recovery, o Outcome) {
 		n.State = EvacFollowing
 	case o.Definite && o.Cause == string(nova.FaultNotFound) && n.To.Host == "": // or the host that was named is
 		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+	case o.Definite && o.Cause == CauseForeign: // the next look follows it
+		n.State, n.Reason, n.NotBefore = EvacFailed, o.Detail, c.world.Now
 	case o.Definite:
-		n.State, n.Reason, n.Last = EvacFailed, o.Detail, o.Detail
-		n.NotBefore = c.world.Now.Add(retryAfter(n.Attempt))
-		c.learn(&n, o.Cause == string(nova.FaultNotFound) || o.Cause == string(nova.FaultRefused))
+		c.refused(&n, o)
 	default:
 		c.window.trouble(c.world.Now, c.policy.InFlight)
 		n.Reason = "outcome not known: " + o.Detail

@@ -30,11 +30,14 @@ type Explanation struct {
 	WatchdogLack string    `json:"watchdog_lack,omitempty"`
 	// Drilling is its drill under way, or how the last one ended.
 	Drilling *Drilling `json:"drilling,omitempty"`
+	// Ailing says that its nova-compute is disabled by us for a service that has failed
+	// for good, and what is moved away from it.
+	Ailing *Ailing `json:"ailing,omitempty"`
 }
 
 // Explain sums up what is known of a host and why nothing more is done.
 func Explain(s *State, d Decision, v detector.Verdict, now time.Time) Explanation {
-	x := Explanation{Host: v.Host, At: now, Verdict: v, Point: d.Point, Answers: d.Answers, Recovery: s.Open(v.Host), Mode: d.Mode, Plan: s.PlanOf(v.Host)}
+	x := Explanation{Host: v.Host, At: now, Verdict: v, Point: d.Point, Answers: d.Answers, Recovery: s.Open(v.Host), Mode: d.Mode, Plan: s.PlanOf(v.Host), Ailing: s.Ailing[v.Host]}
 	if x.Mode.Mode == "" {
 		x.Mode = s.EffectiveMode(v.Host, Membership{}, nil)
 	}
@@ -70,7 +73,11 @@ func summarise(x Explanation) string {
 		}
 		return "dead; its recovery is being opened"
 	}
-	return fmt.Sprintf("no recovery: %s: %s", x.Verdict.State, x.Verdict.Detail)
+	text := fmt.Sprintf("no recovery: %s: %s", x.Verdict.State, x.Verdict.Detail)
+	if x.Ailing != nil {
+		text += "; " + x.Ailing.Text()
+	}
+	return text
 }
 
 // Text prints an explanation for a person.

@@ -153,23 +153,11 @@ func (s *State) permitsFailback(r *Recovery, a Action) error {
 // obs has it, the evacuations of its former host, and what else moved it from where it
 // is.
 func StaysThere(r *Recovery, e *Evacuation, obs *Observation) string {
-	s, seen := obs.Moved[e.Server]
-	switch {
-	case obs.Gone[e.Server]:
-		return "deleted meanwhile"
-	case !seen:
-		return "it could not be read"
-	case s.Host != e.Dest:
-		return fmt.Sprintf("it is on %s by now, somebody has moved it", orWord(string(s.Host), "no host"))
-	case s.VMState != nova.VMActive:
-		return fmt.Sprintf("it is %s: live migration moves what runs", s.VMState)
-	case s.TaskState != "":
-		return "something is being done with it: " + s.TaskState
-	case s.Locked:
-		return "it is locked"
+	if why := immovable(e.Server, e.Dest, obs); why != "" {
+		return why
 	}
 	for _, m := range obs.Moves {
-		if m.Server == e.Server && !m.Status.Fruitless() && m.CreatedAt.After(e.Intent) {
+		if m.Server == e.Server && !m.Stayed() && m.CreatedAt.After(e.Intent) {
 			return fmt.Sprintf("somebody has moved it since: %s %d", m.Type, m.ID)
 		}
 	}

@@ -102,7 +102,13 @@ func (c *cloud) sendHome(f *flight, o *Outcome) {
 		o.OK, o.Detail = false, "no answer in time"
 		return
 	}
-	c.moves = append(c.moves, nova.Migration{ID: 100 + len(c.moves), Server: s.ID, Type: nova.TypeLiveMigration, Status: "running", Source: s.Host, Dest: f.a.To.Host, CreatedAt: c.now})
+	to := f.a.To.Host
+	for _, h := range c.hosts {
+		if to == "" && h.name != s.Host && h.up && !h.service.Disabled {
+			to = h.name
+		}
+	}
+	c.moves = append(c.moves, nova.Migration{ID: 100 + len(c.moves), Server: s.ID, Type: nova.TypeLiveMigration, Status: "running", Source: s.Host, Dest: to, CreatedAt: c.now})
 	s.TaskState = nova.TaskMigrating
 	c.homing = append(c.homing, homing{row: len(c.moves) - 1, at: c.now.Add(5 * time.Second), fate: fate})
 	o.RequestID = "req-home"

@@ -63,6 +63,11 @@ type fakeHost struct {
 	onRead  time.Time      // the BMC read on at that time, whatever is heard
 	guests  map[nova.ServerID]bool
 	stays   bool // nova-compute does not start after power-on
+	// cleaned is the boot, or the start of nova-compute, that has cleaned up; cleans says
+	// that it does now.
+	cleaned int
+	starts  int
+	cleans  bool
 	lags    bool // Nova takes its nova-compute for up, whatever it does
 	cut     bool // its storage is taken away
 }
@@ -121,12 +126,20 @@ type fakeWorld struct {
 	libvirt bool
 	// services are the words of a host's services.
 	services map[nova.HostName]string
+	// condition is the whole cloud's; "": none is told.
+	condition detector.Condition
+	// unserved are heard and to be fenced for such a service.
+	unserved map[nova.HostName]bool
 	ends     []detector.GuestEvent
 	// guestFate is what becomes of a stop or a start: lost, timeout (done, no answer),
 	// conflict, refused, never (taken, and nothing comes of it).
 	guestFate map[string]string
 	asked     []string // stops and starts that Nova was asked for
-	mute      map[nova.HostName]bool
+	// misread changes what is read of a moved instance.
+	misread map[nova.ServerID]func(*InstanceRead, time.Time)
+	// stopFate is what becomes of stops of what was moved: lost, timeout, conflict, refused.
+	stopFate map[nova.ServerID][]string
+	mute     map[nova.HostName]bool
 }
 
 func newFakeWorld() *fakeWorld {
@@ -178,6 +191,7 @@ func (h *fakeHost) on(now time.Time) {
 	}
 	h.power, h.hung, h.upAt = true, false, now.Add(bootTime)
 	h.boots++
+	h.starts++
 	h.boot = fmt.Sprintf("%s-b%d", h.name, h.boots)
 }
 
@@ -209,6 +223,12 @@ func (w *fakeWorld) move(now time.Time) []string {
 		return !now.Before(l.at)
 	})
 	w.home(now)
+	for _, h := range w.hosts {
+		h.cleans = h.up && !h.hung && !h.stays && h.cleaned < h.starts && now.Sub(h.upAt) > 3*time.Second
+		if h.cleans {
+			h.cleaned = h.starts
+		}
+	}
 	for _, r := range w.rows {
 		if line := w.moveRow(r, now); line != "" {
 			lines = append(lines, line)
@@ -223,8 +243,9 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 		r.Status = nova.MigrationError // deleted under it
 		return ""
 	}
-	if r.Status == nova.MigrationDone && src.up && !src.hung && !src.stays && now.Sub(src.upAt) > 3*time.Second && !src.upAt.IsZero() {
-		r.Status = nova.MigrationCompleted
+	if src.cleans && w.lastUncleaned(r) {
+		r.Status, r.UpdatedAt = nova.MigrationCompleted, now
+		delete(src.guests, r.Server)
 		return fmt.Sprintf("row %d of %s: completed", r.ID, r.Server)
 	}
 	if r.Status.Terminal() || now.Before(r.moves) || r.fate == "stuck" {
@@ -247,8 +268,18 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 		if w.model != nil {
 			r.moves = now.Add(r.spawn)
 		}
-	case r.fate == "failed":
+	case r.fate == "failed": // its claim, which leaves the state
 		r.Status, s.TaskState = nova.MigrationFailed, ""
+	case w.host(r.Dest).guests[s.ID]: // Nova looks
+		w.fails(r, s, now, "Instance "+s.Name+" already exists.")
+	case r.fate == "broken": // before its guest ran, in words that say nothing
+		w.fails(r, s, now, "libvirtError")
+	case r.fate == "no-port":
+		w.fails(r, s, now, "Binding failed for port 1, please check neutron logs for more information.")
+		s.FaultCode = 400
+	case r.fate == "left": // after its guest ran
+		w.host(r.Dest).guests[s.ID] = true
+		w.fails(r, s, now, "MessagingTimeout")
 	case r.fate == "flips": // and dies before it writes done
 		s.Host, s.TaskState, r.fate = r.Dest, "", "stuck"
 		w.host(r.Dest).guests[s.ID] = true
@@ -262,6 +293,24 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 		}
 	}
 	return fmt.Sprintf("row %d of %s: %s %s", r.ID, r.Server, r.Status, r.Dest)
+}
+
+// fails is a rebuild that fails at its destination after its claim.
+func (w *fakeWorld) fails(r *fakeRow, s *nova.Server, now time.Time, why string) {
+	r.Status, r.UpdatedAt = nova.MigrationFailed, now
+	s.VMState, s.TaskState, s.Fault, s.FaultCode, s.FaultAt = nova.VMError, "", why, 500, now
+}
+
+// lastUncleaned says that a row is the one of its server that a start of its source's
+// nova-compute cleans: the last of those that are open or done.
+func (w *fakeWorld) lastUncleaned(r *fakeRow) bool {
+	var last *fakeRow
+	for _, x := range w.rows {
+		if x.Server == r.Server && x.Source == r.Source && uncleaned(x.Status) {
+			last = x
+		}
+	}
+	return last == r
 }
 
 // schedule takes the host with the fewest servers, as Nova sees hosts.
@@ -337,6 +386,7 @@ func (h *fakeHost) detect(now time.Time, known string) (detector.State, detector
 func (w *fakeWorld) world(now time.Time, s *State) World {
 	x := World{Now: now, Verdicts: map[nova.HostName]detector.Verdict{}, Heard: map[nova.HostName]Heard{},
 		Servers: map[nova.HostName][]nova.Server{}, Fencing: map[nova.HostName]Fencing{}, Storage: map[nova.HostName]Storage{}, Terms: map[string]uint64{}}
+	x.Cloud.Condition = w.condition
 	x.Kdump = KdumpSight{Listening: true, Dumps: map[nova.HostName]Dump{}}
 	x.Nova = NovaSight{At: now, AggregatesAt: now, Services: map[nova.HostName]nova.Service{}, Schedulers: 1, Conductors: 1}
 	if w.novaDown {
@@ -353,6 +403,9 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 			View: detector.View{Host: h.name, At: now, Boot: h.heardAs}}
 		if word := w.services[h.name]; word != "" {
 			v.View.Sensors = map[string]string{detector.SensorService + "libvirtd.service": word}
+		}
+		if w.unserved[h.name] && state == detector.Healthy {
+			v.State, v.Reason, v.Means = detector.Degraded, detector.ReasonServiceFailed, detector.MeansFence
 		}
 		if !h.onRead.IsZero() {
 			v.View.Power = []detector.PowerSight{{Power: "on", Age: now.Sub(h.onRead)}}

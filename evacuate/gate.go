@@ -170,6 +170,8 @@ func askVerdict(q question) (Standing, string) {
 		return Held, fmt.Sprintf("%s: %s; policy.matrix says %s", v.State, v.Detail, v.Means)
 	case !v.Condemned():
 		return Held, fmt.Sprintf("%s: %s", v.State, v.Detail)
+	case v.State == detector.Degraded && q.recovery == nil && !q.state.Ailing[q.host].settled():
+		return Held, fmt.Sprintf("%s: %s; its nova-compute is not disabled by us for that yet", v.State, v.Detail)
 	}
 	return Met, fmt.Sprintf("%s: %s", v.State, v.Detail)
 }

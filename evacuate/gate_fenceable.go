@@ -61,14 +61,22 @@ func Powered(f Fencing, h *Host) (on, off time.Time) {
 }
 
 func askConcurrency(q question) (Standing, string) {
-	n := 0
+	n, beside := 0, ""
+	waiting := 0
 	for _, r := range q.state.Recoveries {
-		if r.Status == StatusOpen {
+		switch {
+		case r.Status != StatusOpen:
+		case q.state.blocked(r, q.world.Now, q.policy):
+			waiting++
+		default:
 			n++
 		}
 	}
-	if n >= q.policy.Concurrency {
-		return Held, fmt.Sprintf("%d recoveries are under way, %d allowed", n, q.policy.Concurrency)
+	if waiting > 0 {
+		beside = fmt.Sprintf("; %d more can do nothing but wait", waiting)
 	}
-	return Met, fmt.Sprintf("%d recoveries under way, %d allowed", n, q.policy.Concurrency)
+	if n >= q.policy.Concurrency {
+		return Held, fmt.Sprintf("%d recoveries are under way, %d allowed%s", n, q.policy.Concurrency, beside)
+	}
+	return Met, fmt.Sprintf("%d recoveries under way, %d allowed%s", n, q.policy.Concurrency, beside)
 }

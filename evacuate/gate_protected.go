@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,10 +39,15 @@ func truth(word string) (yes, ok bool) {
 	return false, false
 }
 
+// protectKeys are those that are read.
+func (p Policy) protectKeys() []string {
+	return []string{keyProtected, cmp.Or(p.ProtectKey, keyMasakari), keyRedHat}
+}
+
 // said is what one level says: our key first; where the others contradict each
 // other, no wins.
-func said(words map[string]string) (yes, ok bool, key string) {
-	for _, k := range []string{keyProtected, keyMasakari, keyRedHat} {
+func (p Policy) said(words map[string]string) (yes, ok bool, key string) {
+	for _, k := range p.protectKeys() {
 		y, understood := truth(words[k])
 		switch {
 		case !understood:
@@ -69,14 +75,14 @@ func (p Policy) Protected(s nova.Server, aggregates []nova.Aggregate) (yes bool,
 		name  string
 		words map[string]string
 	}{{"it", s.Metadata}, {"its flavor", s.FlavorExtra}, {"its image", s.ImageProperties}} {
-		if yes, ok, key := said(level.words); ok {
+		if yes, ok, key := p.said(level.words); ok {
 			return yes, level.name + " says " + key
 		}
 		if level.name == "its image" && s.Image != "" && s.ImageProperties == nil {
 			return true, "its image could not be read"
 		}
 	}
-	if yes, ok, key := said(ofAggregates(s.Host, aggregates)); ok {
+	if yes, ok, key := p.said(p.ofAggregates(s.Host, aggregates)); ok {
 		return yes, "its host's aggregate says " + key
 	}
 	return p.Protect == ProtectOptOut, "nothing says anything, and policy.protect is " + string(p.Protect)
@@ -89,13 +95,13 @@ func (p Policy) protection(w *World) func(nova.Server) (bool, string) {
 
 // ofAggregates joins what the aggregates of a host say; where they contradict
 // each other, no wins.
-func ofAggregates(host nova.HostName, aggregates []nova.Aggregate) map[string]string {
+func (p Policy) ofAggregates(host nova.HostName, aggregates []nova.Aggregate) map[string]string {
 	words := map[string]string{}
 	for _, a := range aggregates {
 		if !slices.Contains(a.Hosts, host) {
 			continue
 		}
-		for _, k := range []string{keyProtected, keyMasakari, keyRedHat} {
+		for _, k := range p.protectKeys() {
 			yes, ok := truth(a.Metadata[k])
 			if before, known := truth(words[k]); ok && (!known || before && !yes) {
 				words[k] = a.Metadata[k]

@@ -70,7 +70,7 @@ func countFallen(q question) *fallen {
 func counts(q question, host nova.HostName) bool {
 	h := q.state.Hosts[host]
 	if r := q.state.Open(host); r != nil {
-		return r.Status == StatusOpen || recently(q, r)
+		return r.Status == StatusOpen && !q.state.waits(r, q.world.Now, q.policy) || recently(q, r)
 	}
 	for _, r := range q.state.Recoveries {
 		if r.Host == host && recently(q, r) {

@@ -148,10 +148,8 @@ func (c *Core) twinMayLast(t Twin) bool {
 
 func (c *Core) nameOf(id nova.ServerID) string {
 	for _, host := range c.state.HostNames() {
-		for _, s := range c.world.Servers[host] {
-			if s.ID == id {
-				return s.Name
-			}
+		if s, ok := c.listedAt(host, id); ok {
+			return s.Name
 		}
 	}
 	for _, r := range c.state.Sorted() {
@@ -197,14 +195,17 @@ func (c *Core) placed(r *Recovery) (against string, wait bool, words string) {
 		if e.State != EvacDone || e.VMState == nova.VMStopped {
 			continue
 		}
-		runs := c.world.Guests.Elsewhere(e.Server, "")
+		runs, listed := c.world.Guests.Elsewhere(e.Server, ""), false
+		if len(runs) == 1 {
+			_, listed = c.listedAt(runs[0], e.Server)
+		}
 		settling := c.world.Now.Sub(e.Ended) < guestSettle
 		switch t := c.state.twin(e.Server); {
 		case t != nil:
 			wrong = append(wrong, fmt.Sprintf("%s is to run on %s alone and runs on %s", e.Name, e.Dest, named(t.Hosts)))
 		case len(runs) > 1:
 			wait = true // it is a finding soon, or over
-		case len(runs) == 1 && (runs[0] == e.Dest || c.lists(runs[0], e.Server)):
+		case len(runs) == 1 && (runs[0] == e.Dest || listed):
 			seen++
 		case len(runs) == 1 && settling:
 			wait = true
@@ -238,44 +239,14 @@ func (c *Core) placed(r *Recovery) (against string, wait bool, words string) {
 	return "", wait, words
 }
 
-// lists says that Nova places an instance on a host, as it was listed last.
-func (c *Core) lists(host nova.HostName, id nova.ServerID) bool {
-	return slices.ContainsFunc(c.world.Servers[host], func(s nova.Server) bool { return s.ID == id })
-}
-
-// verify reads the moved servers back from Nova, once no hypervisor contradicts.
-func (c *Core) verify(r *Recovery) {
-	against, wait, _ := c.placed(r)
-	switch {
-	case against != "":
-		c.hold(r, Hold{Step: StepVerify, Reason: against})
-		return
-	case wait:
-		return
-	}
-	a := act(r, StepVerify)
-	a.Since = r.Opened
-	for _, e := range r.Evacuations {
-		if e.State == EvacDone {
-			a.Servers = append(a.Servers, e.Server)
-			if e.VMState == nova.VMStopped {
-				a.Stopped = append(a.Stopped, e.Server)
-			}
+// listedAt is an instance as Nova listed it last on a host.
+func (c *Core) listedAt(host nova.HostName, id nova.ServerID) (nova.Server, bool) {
+	for _, s := range c.world.Servers[host] {
+		if s.ID == id {
+			return s, true
 		}
 	}
-	c.begin(r, a, "")
-}
-
-// verified takes the outcome of verify: what the hypervisors say by then stands with it.
-func (c *Core) verified(r *Recovery, o Outcome) {
-	against, _, words := c.placed(r)
-	switch {
-	case o.OK && against != "":
-		o.OK, o.Detail = false, against
-	case o.OK:
-		o.Detail += words
-	}
-	c.stepDone(r, o, "")
+	return nova.Server{}, false
 }
 
 // guestNotices tell of each instance that runs twice, and of its end.

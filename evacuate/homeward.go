@@ -63,17 +63,12 @@ func (c *Core) noHome(r *Recovery) string {
 	if why := c.state.noFailback(r, c.world.Now); why != "" {
 		return why
 	}
+	if why := c.noLiveMove(r.Host); why != "" {
+		return why
+	}
 	svc := c.world.Nova.Services[r.Host]
 	healthy := c.healthy[r.Host]
-	switch cond := c.world.Cloud.Condition; {
-	case c.halted(r.Host) || c.mode(r.Host).Mode != ModeAuto:
-		return "the mode is not auto"
-	case !c.world.Leader.Writable:
-		return "the ledger takes no entries"
-	case cond != "" && cond != detector.Normal:
-		return "the cloud's condition is " + string(cond)
-	case c.world.Nova.Err != "" || c.world.Now.Sub(c.world.Nova.At) > c.policy.NovaFresh:
-		return "Nova does not answer"
+	switch {
 	case c.world.Verdicts[r.Host].State != detector.Healthy || healthy.IsZero() || c.world.Now.Sub(healthy) < c.policy.Failback:
 		return "it is not healthy for long enough"
 	case svc.State != nova.StateUp || svc.Disabled || svc.ForcedDown:
@@ -117,12 +112,7 @@ func (c *Core) traced(r *Recovery, o Outcome) {
 		c.goesHome(r, r.Failback.with(m), fmt.Sprintf("failback: %s stays on %s: %s", m.Name, m.From, m.Reason))
 		return
 	}
-	m.State, m.Intent, m.Ended = EvacIntent, c.world.Now, time.Time{}
-	for _, row := range o.Seen.Moves {
-		if row.Server == e.Server {
-			m.AfterRow = max(m.AfterRow, row.ID)
-		}
-	}
+	m.State, m.Intent, m.Ended, m.AfterRow = EvacIntent, c.world.Now, time.Time{}, newestRow(o.Seen, e.Server)
 	c.goesHome(r, r.Failback.with(m), fmt.Sprintf("failback: %s is sent home from %s", m.Name, m.From))
 	a := act(r, StepFailback)
 	a.Server, a.Shield, a.From, a.To = e.Server, r.Host, e.Dest, nova.Target{Host: r.Host}
@@ -174,52 +164,21 @@ func (c *Core) sentHome(r *Recovery, o Outcome) {
 	if m == nil || m.State != EvacIntent {
 		return
 	}
-	n := *m
-	n.RequestID = o.RequestID
-	switch {
-	case o.OK:
-		n.State = EvacFollowing
-	case o.Definite:
-		n.State, n.Reason, n.Ended = EvacFailed, o.Detail, c.world.Now
-	default:
-		return // its row tells, or time
+	if n, told := m.answered(o, c.world.Now); told {
+		c.goesHome(r, r.Failback.with(n), fmt.Sprintf("failback: %s: %s", n.Name, n.State)+because(n.Reason))
 	}
-	c.goesHome(r, r.Failback.with(n), fmt.Sprintf("failback: %s: %s", n.Name, n.State)+because(n.Reason))
 }
 
-// arrives judges a move by its row and by where the instance is. It is sent once: what
-// is not known for too long is an error.
+// arrives follows a move.
 func (c *Core) arrives(r *Recovery, m FailbackMove, obs *Observation) {
 	if _, flying := c.flight[flightKey{recovery: r.ID, step: StepFailback, server: m.Server, shield: r.Host}]; flying {
 		return
 	}
-	var row nova.Migration
-	for _, x := range obs.Moves {
-		if x.Server == m.Server && x.Type == nova.TypeLiveMigration && x.ID > m.AfterRow && x.ID > row.ID {
-			row = x
-		}
-	}
-	s := obs.Moved[m.Server]
-	known := c.since(homeKey(r, m))
-	n := m
-	n.Ended = c.world.Now
+	n, over := c.ended(m, obs, c.since(homeKey(r, m)), func(h nova.HostName) bool { return h == r.Host })
 	switch {
-	case obs.Gone[m.Server]:
-		n.State, n.Reason = EvacSkipped, "deleted meanwhile"
-	case s.Host == r.Host && well(s) && (row.ID == 0 || row.Status == "completed"):
-		n.State = EvacDone
-	case row.Status.Fruitless():
-		n.State, n.Reason = EvacFailed, fmt.Sprintf("its live migration %d ended as %s%s", row.ID, row.Status, because(s.Fault))
-	case known > failbackMost:
-		n.State, n.Reason = EvacFailed, fmt.Sprintf("its live migration %d takes more than %s", row.ID, failbackMost)
-	case row.ID == 0 && known > c.policy.QuietPeriod:
-		n.State, n.Reason = EvacFailed, "whether Nova took its live migration is not known"
-	default:
-		return
+	case over && n.State == EvacDone:
+		c.goesHome(r, r.Failback.with(n), fmt.Sprintf("failback: %s is home", n.Name))
+	case over:
+		c.goesHome(r, r.Failback.with(n), fmt.Sprintf("failback: %s: %s", n.Name, n.Reason))
 	}
-	text := fmt.Sprintf("failback: %s is home", n.Name)
-	if n.State != EvacDone {
-		text = fmt.Sprintf("failback: %s: %s", n.Name, n.Reason)
-	}
-	c.goesHome(r, r.Failback.with(n), text)
 }

@@ -2,6 +2,7 @@ package evacuate
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -73,12 +74,17 @@ type InstanceReport struct {
 	Ended     Seconds       `json:"ended_seconds,omitempty"`
 	RequestID string        `json:"request_id,omitempty"`
 	Reason    string        `json:"reason,omitempty"`
+	// Check is what was read of it once it was moved.
+	Check *Check `json:"check,omitempty"`
 	// RunsOn names the hosts on which it runs at once, while it does.
 	RunsOn string `json:"runs_on,omitempty"`
 }
 
 func (e *Evacuation) report(since func(time.Time) Seconds) InstanceReport {
-	out := InstanceReport{RunsOn: e.Twin, ID: e.Server, Name: e.Name, Was: e.VMState, Outcome: e.State, Host: e.Dest, Attempts: e.Attempt, RequestID: e.RequestID, Reason: orWord(e.Reason, e.Waits)}
+	out := InstanceReport{RunsOn: e.Twin, ID: e.Server, Name: e.Name, Was: e.VMState, Outcome: e.State, Host: e.Dest, Attempts: e.Attempt, RequestID: e.RequestID, Reason: orWord(orWord(e.Reason, e.Waits), e.Remark), Check: e.Check}
+	if e.Stop == StopFailed {
+		out.Reason = strings.TrimPrefix(e.stopText(), "; ")
+	}
 	if e.State == EvacDone || e.State == EvacSkipped {
 		out.Ended = since(e.Ended)
 	}

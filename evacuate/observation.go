@@ -14,6 +14,7 @@ type Observation struct {
 	// Nova still places there, Moved those looked at one by one.
 	Rows   []nova.Migration
 	Source map[nova.ServerID]nova.Server
+	Listed bool // Source was read
 	Moved  map[nova.ServerID]nova.Server
 	Gone   map[nova.ServerID]bool // asked for, and Nova knows them no more
 	// Moves are the live migrations and resizes from the source, where Ends says that

@@ -68,10 +68,11 @@ func (o Order) Priority(s nova.Server) int {
 // rank writes down what orders an instance among others.
 func (e *Evacuation) rank(s nova.Server, o Order) {
 	e.Priority, e.Size, e.Odd = o.Priority(s), s.Size(), !s.Plain()
-	e.Apart, e.Together = s.Apart, s.Together
+	e.Apart, e.Together, e.Zone = s.Apart, s.Together, s.Pinned
 	if o.Owners && s.Project != "" {
 		e.Project, e.Group, e.After = s.Project, s.Metadata[keyGroup], s.Metadata[keyAfter]
-		e.Port, e.Ready, _ = ParseReady(s.Metadata[keyReady])
+		ready, _ := ParseReady(s.Metadata[keyReady])
+		e.Port, e.Agent, e.Ready = ready.Port, ready.Agent, ready.After
 	}
 }
 
@@ -123,10 +124,9 @@ func (c *Core) behind(r *Recovery, e *Evacuation, l *load) string {
 	}
 	if l.moving == nil {
 		l.moving = c.moving()
-		l.circles = circular(l.moving)
+		l.circles = circular(slices.Concat(l.moving, l.await.all))
 	}
-	if e.Group != "" && l.circles[e.groupKey(e.Group)] {
-		c.note("%s: its group %s waits for itself by %s: moved without an order", e.Name, e.Group, e.After)
+	if l.circle(e) {
 		return ""
 	}
 	for _, x := range l.moving {
@@ -143,7 +143,15 @@ func (c *Core) behind(r *Recovery, e *Evacuation, l *load) string {
 			return waitsGroup + " " + e.After
 		}
 	}
+	if l.await.awaits(e) {
+		return waitsGroup + " " + e.After
+	}
 	return ""
+}
+
+// circle says that the group of one waits for itself, once somebody has looked.
+func (l *load) circle(e *Evacuation) bool {
+	return e.Group != "" && e.After != "" && l.circles[e.groupKey(e.Group)]
 }
 
 // moving are the instances of all recoveries that are not closed, in order.

@@ -21,7 +21,7 @@ func (c *cloud) perform(f *flight) {
 		f.answer = c.now.Add(took)
 		return
 	}
-	if a.Step != StepObserve && a.Step != StepProbe && a.Step != StepTrace && a.Step != StepLookGuest {
+	if a.Step != StepObserve && a.Step != StepProbe && a.Step != StepTrace && a.Step != StepTraceAway && a.Step != StepLookGuest {
 		c.say("call    %s #%d %s", a.Step, a.Attempt, target(a))
 	}
 	switch a.Step {
@@ -66,21 +66,18 @@ func (c *cloud) perform(f *flight) {
 		if s, ok := f.out.Seen.Source[a.Server]; ok && a.Step == StepResolve {
 			f.out.Servers = []nova.Server{s}
 		}
-	case StepTrace:
+	case StepTrace, StepTraceAway:
 		took = pulse
-		f.out.Seen = c.observe(Action{Step: StepTrace, Host: a.Host, Servers: []nova.ServerID{a.Server}, Deep: true, Ends: true})
-	case StepFailback:
+		f.out.Seen = c.observe(Action{Step: a.Step, Host: a.Host, Servers: []nova.ServerID{a.Server}, Deep: true, Ends: true})
+	case StepFailback, StepMoveAway:
 		c.sendHome(f, &f.out)
 	case StepProbe:
 		s := c.server(a.Server)
 		f.out.OK = s != nil && s.VMState == nova.VMActive && !c.deaf[a.Server]
 	case StepVerify:
-		for _, id := range a.Stopped {
-			if s := c.server(id); s != nil && s.VMState == nova.VMActive {
-				s.VMState = nova.VMStopped
-				delete(c.host(s.Host).guests, id)
-			}
-		}
+		f.out.Reads = c.readBack(a)
+	case StepStop:
+		took = c.stopAgain(f, &f.out)
 	case StepPowerOn:
 		h.on(c.now)
 		took = 5 * time.Second
@@ -273,6 +270,12 @@ func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 	case fate == "lost":
 		o.OK, o.Detail = false, "no answer in time"
 		return 10 * time.Second
+	case fate == "busy":
+		o.OK, o.Definite, o.Cause, o.Detail, o.Answer = false, true, string(nova.FaultBusy), "busy (HTTP 429)", Answered{429, 7 * time.Second}
+		return pulse
+	case fate == "invalid":
+		o.OK, o.Definite, o.Cause, o.Detail, o.Answer = false, true, string(nova.FaultRefused), "refused (HTTP 400): not supported", Answered{Status: 400}
+		return pulse
 	case fate == "refused" || c.host(a.Host).service.State == nova.StateUp || !movable[s.VMState]:
 		o.OK, o.Definite, o.Cause, o.Detail = false, true, string(nova.FaultConflict), "refused (HTTP 409)"
 		return pulse
@@ -301,6 +304,7 @@ func (c *cloud) observe(a Action) *Observation {
 	for _, s := range c.on(a.Host) {
 		o.Source[s.ID] = s
 	}
+	o.Listed = true
 	if a.Claims {
 		o.Claims = c.claimed(a.Host)
 	}

@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -40,9 +41,7 @@ func (c *Core) promiseAll() {
 		}
 	}
 	slices.SortStableFunc(due, func(a, b turn) int { return before(a.e, b.e) })
-	if len(due) > 0 {
-		c.sendInOrder(due, changed)
-	}
+	c.reserve(append(c.sendInOrder(due, changed), c.misfits()...))
 	for _, r := range c.senders {
 		if n := changed[r.ID]; len(n) > 0 {
 			c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: n, Text: describe(n)})
@@ -53,12 +52,22 @@ func (c *Core) promiseAll() {
 // prepare looks whether one is due. What it must be told first, or has been settled by
 // somebody else, comes back as a change.
 func (c *Core) prepare(r *Recovery, e *Evacuation, obs *Observation) (changed *Evacuation, ready bool) {
-	due := (e.State == EvacPlanned || e.State == EvacFailed) && c.rested(e)
+	due := (e.State == EvacPlanned || e.State == EvacFailed) && (c.rested(e) || c.relieved(r, e))
 	if !due || slices.ContainsFunc(e.Losses, func(l Loss) bool { return c.state.gone(l) != nil }) {
 		return nil, false
 	}
 	if n := c.foreign(r.Host, e, obs); n != nil {
 		return n, false
+	}
+	if _, here := obs.Source[e.Server]; here {
+		if n := c.doubt(r, e, obs); n != nil {
+			return n, false
+		}
+	}
+	if s, here := obs.Source[e.Server]; here {
+		if n := c.optedOut(e, s); n != nil {
+			return n, false
+		}
 	}
 	if e.Reset == ResetNeeded && copied(c.state, c.world.Guests, e.Server, r.Host) == "" {
 		return c.promiseReset(r, e, obs), false
@@ -72,23 +81,33 @@ func (c *Core) prepare(r *Recovery, e *Evacuation, obs *Observation) (changed *E
 }
 
 // sendInOrder promises as many as may be in flight. One that must wait lets those
-// behind it pass: what fits is better up than kept waiting too.
-func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
+// behind it pass: what fits is better up than kept waiting too. It gives those that are
+// short of room.
+func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) (short []turn) {
+	if len(due) == 0 || c.window.resting(c.world.Now) {
+		return nil
+	}
 	l := c.load()
+	l.await = c.awaited()
 	c.window.hosts = c.takers()
 	limit := c.window.limit(c.policy.InFlight)
 	var flying []*Evacuation
-	var short []turn
-	defer func() { c.reserve(short) }()
 	for _, t := range due {
 		if l.total >= limit {
-			return
+			return short
 		}
 		to := course{wait: copied(c.state, c.world.Guests, t.e.Server, t.r.Host)}
 		if to.wait == "" {
 			to.wait = c.behind(t.r, t.e, l)
 		}
-		if to.wait == "" {
+		if to.wait == "" && c.yields(t.r, t.e, l) {
+			continue
+		}
+		switch {
+		case to.wait != "":
+		case len(t.e.Doubts) > 0:
+			to = c.doubted(t.e)
+		default:
 			to = c.aim(t.r, t.e, l)
 		}
 		if to.wait == "" && slices.ContainsFunc(flying, func(x *Evacuation) bool { return shares(t.e.Apart, x.Apart) || shares(t.e.Together, x.Together) }) {
@@ -109,6 +128,9 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 			continue
 		}
 		n := c.promise(t.r, t.e, to)
+		if l.circle(t.e) {
+			n.Remark = fmt.Sprintf("its group %s waits for itself by %s: moved without an order", n.Group, n.After)
+		}
 		changed[t.r.ID] = append(changed[t.r.ID], n)
 		flying = append(flying, n)
 		if n.Backend != "" {
@@ -120,6 +142,7 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) {
 			l.add(to.to.Host, n, true)
 		}
 	}
+	return short
 }
 
 // promise journals one POST and sends it.
@@ -130,21 +153,15 @@ func (c *Core) promise(r *Recovery, e *Evacuation, to course) *Evacuation {
 	n.State, n.Attempt, n.Intent, n.Row, n.Quiet, n.Ended = EvacIntent, e.Attempt+1, c.world.Now, 0, time.Time{}, time.Time{}
 	n.AfterRow, n.RequestID, n.Dest, n.Reason = max(e.AfterRow, newest(e.Server, c.seen[r.ID])), "", "", ""
 	n.To, n.Waits = to.to, ""
+	n.Judged = max(n.Judged, n.AfterRow) // what has failed before has been asked about
 	c.sawFirst(promiseKey(r, &n))
+	a.Looked, a.AfterRow = c.seen[r.ID].Began, n.AfterRow
 	c.start(r, a)
 	return &n
 }
 
-// learn draws from a failed attempt where the next one goes: not again to a host that
-// failed it, and where the name of a host was refused, wherever the scheduler says.
-func (c *Core) learn(n *Evacuation, refused bool) {
-	switch dest := n.heading(); {
-	case n.To.Host != "" && !n.To.Force && refused:
-		n.Free, n.NotBefore = true, c.world.Now
-	case dest != "" && !slices.Contains(n.Avoid, dest):
-		n.Avoid = append(slices.Clone(n.Avoid), dest)
-	}
-}
+// CauseForeign is that of a POST which was not sent, for somebody else's row was there.
+const CauseForeign = "foreign"
 
 // stalled says of one that waits why a person should know; a group is waited for as
 // it was asked.

@@ -13,31 +13,38 @@ import (
 // readyMost is the longest pause that lifeboat:ready may ask for.
 const readyMost = 10 * time.Minute
 
-// ParseReady reads when a member of a group counts as ready: "active"; a time after
-// that, as "30s" (10 min at most); "port:5432", once that port of the instance takes a
-// TCP connection from the leader; or both, "port:5432,30s". What is not understood counts
-// as active.
-func ParseReady(word string) (port int, after time.Duration, err error) {
+// Readiness is when a member of a group counts as ready, once it is ACTIVE: the time After
+// its Port takes a TCP connection from the leader, and its guest agent is there, where these
+// are asked for.
+type Readiness struct {
+	Port  int
+	Agent bool
+	After time.Duration
+}
+
+// ParseReady reads lifeboat:ready: "active"; "port:5432"; "agent"; a time, as "30s" (10 min
+// at most); or several, as "port:5432,30s". What is not understood counts as active.
+func ParseReady(word string) (r Readiness, err error) {
 	for _, part := range strings.Split(word, ",") {
 		part = strings.ToLower(strings.TrimSpace(part))
 		number, isPort := strings.CutPrefix(part, "port:")
 		switch {
 		case part == "" || part == "active":
 		case part == "agent":
-			return 0, 0, fmt.Errorf("%q: a guest agent can't be asked through Nova; use port:N, or a time as 30s", part)
+			r.Agent = true
 		case isPort:
-			if port, err = strconv.Atoi(number); err != nil || port < 1 || port > 65535 {
-				return 0, 0, fmt.Errorf("%q: use port:1 to port:65535", part)
+			if r.Port, err = strconv.Atoi(number); err != nil || r.Port < 1 || r.Port > 65535 {
+				return Readiness{}, fmt.Errorf("%q: use port:1 to port:65535", part)
 			}
 		default:
 			d, err := time.ParseDuration(part)
 			if err != nil || d < 0 {
-				return 0, 0, fmt.Errorf("%q: use active, port:N, a time as 30s, or both as port:N,30s", part)
+				return Readiness{}, fmt.Errorf("%q: use active, port:N, agent, a time as 30s, or several as port:N,30s", part)
 			}
-			after = min(d, readyMost)
+			r.After = min(d, readyMost)
 		}
 	}
-	return port, after, nil
+	return r, nil
 }
 
 // probeKey is when a member's port was first seen to answer in this attempt.
@@ -55,10 +62,33 @@ func (c *Core) unready(e *Evacuation) string {
 		}
 		up = c.world.Now.Sub(at)
 	}
+	if e.Agent && e.VMState != nova.VMStopped {
+		if why := c.agentMissing(e); why != "" {
+			return why
+		}
+		up = min(up, c.since(agentKey(e)))
+	}
 	if up < e.Ready {
 		return fmt.Sprintf("%s is given %s", e.Name, e.Ready)
 	}
 	return ""
+}
+
+// agentKey is when a member's guest agent was first seen in this attempt.
+func agentKey(e *Evacuation) string { return fmt.Sprintf("agent %s %d", e.Server, e.Attempt) }
+
+// agentMissing says why a member's guest agent is not known to be there, "" if it was: the
+// libvirt of its host tells. Who waits for it does so no longer than for a port.
+func (c *Core) agentMissing(e *Evacuation) string {
+	g := c.world.Guests
+	_, seen := c.first[agentKey(e)]
+	switch {
+	case seen, g.Tells(e.Dest) && slices.Contains(g.Agents[e.Server], e.Dest):
+		return ""
+	case !g.Tells(e.Dest):
+		return fmt.Sprintf("the libvirt of %s does not tell of the guest agent of %s", e.Dest, e.Name)
+	}
+	return fmt.Sprintf("the guest agent of %s is not there yet", e.Name)
 }
 
 func (c *Core) probe(e *Evacuation) {
@@ -103,13 +133,13 @@ func Remarks(servers []nova.Server, p Policy) []string {
 			}
 		}
 		word, said := s.Metadata[keyReady]
-		port, _, err := ParseReady(word)
+		ready, err := ParseReady(word)
 		switch {
 		case err != nil:
 			say(keyReady, "%v; it counts as active", err)
 		case said && s.Metadata[keyGroup] == "":
 			say(keyReady, "says nothing without %s", keyGroup)
-		case port > 0 && !p.Order.Ports:
+		case ready.Port > 0 && !p.Order.Ports:
 			say(keyReady, "%q: no port is asked, policy.order.ports is off", word)
 		}
 		if g := s.Metadata[keyGroup]; g != "" && g == s.Metadata[keyAfter] {

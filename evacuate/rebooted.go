@@ -14,24 +14,68 @@ func (c *Core) rebootEnds(host nova.HostName, boot string) {
 	if c.policy.Restarts.Rebooted != RestartDo && c.policy.Restarts.Rebooted != RestartReport {
 		return
 	}
+	var left []GuestRestart
 	for _, s := range c.world.Servers[host] {
-		x := GuestRestart{Event: fmt.Sprintf("%s/%s/%s", host, boot, s.ID), Server: s.ID, Name: s.Name, Host: host, Cause: detector.GuestRebooted, At: c.world.Now,
-			State: GuestPlannedEnd, Priority: c.policy.Order.Priority(s), RAMMiB: s.RAMMiB}
-		if s.VMState != nova.VMActive || s.TaskState != "" || c.state.guestRestart(x.Event) != nil {
+		x := c.bootEnd(s, fmt.Sprintf("%s/%s/%s", host, boot, s.ID))
+		if s.VMState != nova.VMActive || s.TaskState != "" || c.state.decided(x.Event) {
 			continue
 		}
-		p := c.policy
-		p.Restarts.All = true // those that say no are left
-		switch yes, why := p.restartable(s, c.world.Nova.Aggregates); {
-		case c.policy.Restarts.Rebooted == RestartReport:
-			x.State, x.Reason = GuestLeftEnd, "policy.guests.rebooted is report"
-		case !yes:
-			x.State, x.Reason = GuestLeftEnd, why
-		default:
+		if x.State == GuestPlannedEnd {
 			if x.Reason = cmp.Or(c.forbidsRestart(x), c.tooOften(x)); x.Reason != "" {
 				x.State = GuestLeftEnd
 			}
 		}
-		c.restartTo(x)
+		if x.State == GuestLeftEnd {
+			left = append(left, x)
+		} else {
+			c.restartTo(x)
+		}
 	}
+	c.leave(left, leftSingly)
+}
+
+// bootEnd is the end of an instance whose host went down, and what policy has done about
+// it.
+func (c *Core) bootEnd(s nova.Server, event string) GuestRestart {
+	x := GuestRestart{Event: event, Server: s.ID, Name: s.Name, Host: s.Host, Cause: detector.GuestRebooted, At: c.world.Now,
+		State: GuestPlannedEnd, Priority: c.policy.Order.Priority(s), RAMMiB: s.RAMMiB}
+	p := c.policy
+	p.Restarts.All = true // those that say no are left
+	switch yes, why := p.restartable(s, c.world.Nova.Aggregates); {
+	case c.policy.Restarts.Rebooted == RestartReport:
+		x.State, x.Reason = GuestLeftEnd, "policy.guests.rebooted is report"
+	case !yes:
+		x.State, x.Reason = GuestLeftEnd, why
+	}
+	return x
+}
+
+// neverLeft says that an instance was left where it was, and can run nowhere else.
+func (e *Evacuation) neverLeft() bool {
+	return e.State == EvacSkipped && e.Attempt == 0 && !e.Revisit && len(e.Doubts) == 0
+}
+
+// leftEnds plans the start of what ran on a host that is back in service and was not
+// moved off it: by the policy of a reboot, for that is what it was to them.
+func (c *Core) leftEnds(r *Recovery) {
+	if c.policy.Restarts.Rebooted != RestartDo && c.policy.Restarts.Rebooted != RestartReport {
+		return
+	}
+	var left []GuestRestart
+	for _, b := range r.Before {
+		s, there := c.listedAt(r.Host, b.ID)
+		e := r.Evacuation(b.ID)
+		if b.VMState != nova.VMActive || b.Task != "" || !there || s.TaskState != "" || e == nil || !e.neverLeft() {
+			continue
+		}
+		x := c.bootEnd(s, fmt.Sprintf("%s/left/%s", r.ID, b.ID))
+		switch x.Detail = "not moved: " + e.Reason; {
+		case c.state.decided(x.Event):
+		case x.State == GuestLeftEnd:
+			left = append(left, x)
+		default:
+			c.restartTo(x)
+		}
+	}
+	c.leave(left, leftSingly)
 }

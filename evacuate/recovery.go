@@ -107,6 +107,9 @@ type Instance struct {
 	Task    string        `json:"task,omitempty"`
 	Locked  bool          `json:"locked,omitempty"`
 	RAMMiB  int           `json:"ram_mib,omitempty"`
+	// Volumes are those that were attached, MACs its ports'.
+	Volumes []string `json:"volumes,omitempty"`
+	MACs    []string `json:"macs,omitempty"`
 }
 
 // Hold says why a recovery waits, and since when.
@@ -148,7 +151,8 @@ type Event struct {
 // EvacState is how far one instance has come.
 type EvacState string
 
-// States of an evacuation. Skipped is final: Reason says why nothing is done.
+// States of an evacuation. Skipped is final but for Revisit: Reason says why nothing is
+// done.
 const (
 	EvacPlanned   EvacState = "planned"
 	EvacIntent    EvacState = "intent" // POST promised; its outcome is not known yet
@@ -183,11 +187,18 @@ type Evacuation struct {
 	// Reset is that of its state to error, Resets how often that was sent.
 	Reset  Reset `json:"reset,omitempty"`
 	Resets int   `json:"resets,omitempty"`
+	// Stop is that of one that was stopped before and came up running, Stops how often it
+	// was asked for, StopWhy what stands against it.
+	Stop    Stopping `json:"stop,omitempty"`
+	Stops   int      `json:"stops,omitempty"`
+	StopWhy string   `json:"stop_why,omitempty"`
 	// Priority, Size and what its groups ask for order it among others; Odd: it asks for
 	// more of a host than room.
 	Priority int       `json:"priority,omitempty"`
 	Size     nova.Size `json:"size,omitzero"`
 	Odd      bool      `json:"odd,omitempty"`
+	// Zone is the one that Nova keeps it in; "": none that is known.
+	Zone string `json:"zone,omitempty"`
 	// Backend is the storage that it has its disks on.
 	Backend  string   `json:"backend,omitempty"`
 	Apart    []string `json:"apart,omitempty"`
@@ -198,18 +209,37 @@ type Evacuation struct {
 	Group   string        `json:"group,omitempty"`
 	After   string        `json:"after,omitempty"`
 	Port    int           `json:"port,omitempty"`
+	Agent   bool          `json:"agent,omitempty"`
 	Ready   time.Duration `json:"ready,omitempty"`
 	// To is where the attempt was asked to go; Avoid failed earlier ones, and Free says
 	// that a host that was named was refused: the scheduler chooses.
 	To    nova.Target     `json:"to,omitzero"`
 	Avoid []nova.HostName `json:"avoid,omitempty"`
 	Free  bool            `json:"free,omitempty"`
+	// Doubts are where failed attempts may have left it running; Judged is the newest row
+	// of which that was said.
+	Doubts []Doubt `json:"doubts,omitempty"`
+	Judged int     `json:"judged,omitempty"`
+	// Revisit: it was left because it may run at the other end of what was moving it, or
+	// for its state, and is looked at again while its host is off.
+	Revisit bool `json:"revisit,omitempty"`
+	// NoHost says that the scheduler found none when it was last asked for one, Elsewhere
+	// that it chose a host twice at which it failed.
+	NoHost    bool `json:"no_host,omitempty"`
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Waits says why it is not sent yet.
 	Waits string `json:"waits,omitempty"`
+	// Remark says what was asked for it to no effect.
+	Remark string `json:"remark,omitempty"`
 	// Twin names the hosts on which it runs at once, while it does.
 	Twin string `json:"twin,omitempty"`
+	// Check is what was read of it once it was moved; nil: not yet.
+	Check *Check `json:"check,omitempty"`
 	// Last is why the last attempt that failed did, kept while the next is under way.
 	Last string `json:"last,omitempty"`
+	// Refusals is how often in a row Nova's API refused it with the words of Last, and no
+	// host named.
+	Refusals int `json:"refusals,omitempty"`
 }
 
 // ReasonPrefix starts every disabled_reason of ours.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -63,7 +62,7 @@ func (c *Core) reserve(short []turn) {
 		svc := c.world.Nova.Services[host]
 		for _, t := range short {
 			joins, ok := c.joins(host, t.r)
-			if !ok || !c.reservable(host, t.r) || !t.e.Size.Within(c.world.Rooms.By[host].Left) {
+			if !ok || !waiting(t.e) || t.e.NoHost && !c.serves(host, t.r, joins) || !c.reservable(host, t.r) || !t.e.Size.Within(c.world.Rooms.By[host].Left) {
 				continue
 			}
 			x := Reserve{Host: host, Reason: svc.DisabledReason, Joins: joins}
@@ -77,14 +76,14 @@ func (c *Core) reserve(short []turn) {
 	}
 }
 
+// waiting says that an attempt at it is not under way.
+func waiting(e *Evacuation) bool { return e.State == EvacPlanned || e.State == EvacFailed }
+
 // reservable says that a host is kept in reserve, by the mark of its service too, and
 // well.
 func (c *Core) reservable(host nova.HostName, r *Recovery) bool {
 	_, known := c.world.Nova.Services[host]
-	h := c.state.Hosts[host]
-	v, judged := c.world.Verdicts[host]
-	return known && c.world.inReserve(host) && !r.failed(host) && (!judged || v.State == detector.Healthy) &&
-		c.state.Open(host) == nil && (h == nil || !h.Maintenance) && !c.halted(host)
+	return known && c.world.inReserve(host) && !r.failed(host) && c.sound(host) && !c.halted(host)
 }
 
 // joins are the aggregates that a reserved host would join to serve a dead one's

@@ -30,6 +30,19 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 		s := c.server(id)
 		s.Host, s.TaskState = nova.HostName(arg(2)), ""
 		c.host(s.Host).guests[id] = true
+	case "error": // what was moving it has given up and left it so
+		s := c.server(id)
+		s.VMState, s.TaskState = nova.VMError, ""
+	case "state": // a person sets it
+		s := c.server(id)
+		s.VMState, s.TaskState = arg(2), ""
+	case "libvirt": // its hosts tell, but for those named
+		c.libvirt, c.mute = true, map[nova.HostName]bool{}
+		for _, h := range f[1:] {
+			c.mute[nova.HostName(h)] = true
+		}
+	case "copy": // server, host: it runs there
+		c.host(nova.HostName(arg(2))).guests[id] = arg(3) != "ends"
 	case "restart":
 		c.policy.Restart = f[1:]
 		c.core = NewCore(c.policy)
@@ -192,7 +205,7 @@ func TestBothEndsAfterTheProof(t *testing.T) {
 		c.sawFirst("off r2")
 		e := &Evacuation{Server: "vm1", State: EvacHeld}
 		s := nova.Server{ID: "vm1", Host: "cmp1", VMState: nova.VMActive, TaskState: nova.TaskMigrating, VolumeBooted: true, LaunchedAt: t0}
-		n := c.bothEnds(&Recovery{ID: "r1", Host: "cmp1"}, e, &Observation{Began: t0.Add(tt.began), Ends: true, Source: map[nova.ServerID]nova.Server{"vm1": s},
+		n := c.bothEnds(&Recovery{ID: "r1", Host: "cmp1", Boot: "b1", Proof: proofOf("cmp1", "b1")}, e, &Observation{Began: t0.Add(tt.began), Ends: true, Source: map[nova.ServerID]nova.Server{"vm1": s},
 			Moves: []nova.Migration{{ID: 1, Server: "vm1", Type: nova.TypeLiveMigration, Status: "running", Source: "cmp1", Dest: "cmp2", CreatedAt: t0}}})
 		if moves := n != nil && n.State == EvacPlanned; moves != tt.moves {
 			t.Errorf("%s: moves %t (%+v)", name, moves, n)

@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +33,8 @@ type Restarts struct {
 	// Limit is how often one instance is restarted in Within.
 	Limit  int           `json:"limit,omitempty"`
 	Within time.Duration `json:"within,omitempty"`
+	// Key is read beside lifeboat:restart. "": Masakari's HA_Enabled.
+	Key string `json:"key,omitempty"`
 }
 
 // GuestRestartState is how far one has come.
@@ -66,6 +69,10 @@ type GuestRestart struct {
 	RequestID string    `json:"request_id,omitempty"`
 	Priority  int       `json:"priority,omitempty"`
 	RAMMiB    int       `json:"ram_mib,omitempty"`
+	// Count is how many ends this one stands for, where it sums several up that were left;
+	// 0: one. Others are the first of these.
+	Count  int       `json:"count,omitempty"`
+	Others []SameEnd `json:"others,omitempty"`
 }
 
 // Open says that something is still to come of it.
@@ -76,8 +83,11 @@ func (x GuestRestart) Open() bool {
 // acted says that Nova was or may have been asked for something.
 func (x GuestRestart) acted() bool { return !x.Stop.IsZero() || !x.Start.IsZero() }
 
-// line is the journal's.
-func (x GuestRestart) line() string {
+// Text is the line for people.
+func (x GuestRestart) Text() string {
+	if x.Count > 1 {
+		return fmt.Sprintf("%d instances ended: %s, %s; they are left: %s", x.Count, x.Cause, x.Detail, x.Reason)
+	}
 	s := fmt.Sprintf("instance %s (%s) on %s ended: %s", orWord(x.Name, "?"), x.Server, x.Host, x.Cause)
 	if x.Detail != "" {
 		s += " (" + x.Detail + ")"
@@ -97,13 +107,7 @@ func (x GuestRestart) line() string {
 	return s
 }
 
-// Text is the line for people.
-func (x GuestRestart) Text() string { return x.line() }
-
-// keepGuestRestarts is how many the state remembers.
-const keepGuestRestarts = 300
-
-// restart finds the journal of an event, nil if there is none.
+// guestRestart finds the journal of an event, nil if there is none.
 func (s *State) guestRestart(event string) *GuestRestart {
 	for i := range s.GuestRestarts {
 		if s.GuestRestarts[i].Event == event {
@@ -121,6 +125,8 @@ func (s *State) noteRestart(e Entry) error {
 	switch {
 	case old != nil && !old.Open():
 		return fmt.Errorf("restart %s is %s already", n.Event, old.State)
+	case old == nil && s.decided(n.Event):
+		return fmt.Errorf("restart %s was decided on already", n.Event)
 	case old != nil && !old.Stop.IsZero() && !n.Stop.Equal(old.Stop), old != nil && !old.Start.IsZero() && !n.Start.Equal(old.Start):
 		return fmt.Errorf("restart %s: a request is promised once", n.Event)
 	}
@@ -130,26 +136,22 @@ func (s *State) noteRestart(e Entry) error {
 		}
 	}
 	if old == nil || old.State != n.State {
-		s.journal(Entry{At: e.At, By: e.By, Host: n.Host}, "%s", n.line())
+		s.journal(Entry{At: e.At, By: e.By, Host: n.Host}, "%s", n.Text())
 	}
 	if !n.Open() {
 		if s.GuestRestartCounts == nil {
 			s.GuestRestartCounts = map[GuestRestartState]int{}
 		}
-		s.GuestRestartCounts[n.State]++
+		s.GuestRestartCounts[n.State] += max(1, n.Count)
 	}
 	if old != nil {
 		*old = n
 		return nil
 	}
+	s.remember(n, e.At)
+	n.Others = slices.Clone(n.Others[:min(len(n.Others), mostOthers)])
 	s.GuestRestarts = append(s.GuestRestarts, n)
-	for i := 0; len(s.GuestRestarts) > keepGuestRestarts && i < len(s.GuestRestarts); {
-		if s.GuestRestarts[i].Open() {
-			i++
-			continue
-		}
-		s.GuestRestarts = slices.Delete(s.GuestRestarts, i, i+1)
-	}
+	s.thinRestarts(e.At)
 	return nil
 }
 
@@ -194,7 +196,7 @@ func (s *State) permitsRestart(a Action) error {
 }
 
 // OfGuest says that a step writes to an instance on a host that lives.
-func (s Step) OfGuest() bool { return s == StepStopGuest || s == StepStartGuest }
+func (s Step) OfGuest() bool { return s == StepStopGuest || s == StepStartGuest || s == StepMoveAway }
 
 // guestStep says that a step is of a restart, and of no recovery.
 func (s Step) guestStep() bool {
@@ -202,7 +204,7 @@ func (s Step) guestStep() bool {
 }
 
 // keyRestart opts an instance in, or out: in its own metadata or its flavor's extra specs.
-// Masakari's key counts too.
+// Masakari's key counts too, or Restarts.Key in its place.
 const keyRestart = "lifeboat:restart"
 
 // Restartable says whether an instance that ended by itself is to be restarted, and why.
@@ -214,7 +216,7 @@ func (p Policy) restartable(s nova.Server, aggregates []nova.Aggregate) (yes boo
 		name  string
 		words map[string]string
 	}{{"it", s.Metadata}, {"its flavor", s.FlavorExtra}} {
-		for _, key := range []string{keyRestart, keyMasakari} {
+		for _, key := range []string{keyRestart, cmp.Or(p.Restarts.Key, keyMasakari)} {
 			if yes, ok := truth(level.words[key]); ok {
 				return yes, fmt.Sprintf("%s says %s=%s", level.name, key, level.words[key])
 			}
@@ -226,7 +228,7 @@ func (p Policy) restartable(s nova.Server, aggregates []nova.Aggregate) (yes boo
 // restartNotices tell of each end, and of what became of it.
 func restartNotices(s *State, add func(Notice)) {
 	for _, x := range s.GuestRestarts {
-		n := Notice{Kind: NoticeGuest, Host: x.Host, ID: fmt.Sprintf("restart/%s/%s", x.Event, x.State), Event: string(x.State), At: x.At, Text: x.line()}
+		n := Notice{Kind: NoticeGuest, Host: x.Host, ID: fmt.Sprintf("restart/%s/%s", x.Event, x.State), Event: string(x.State), At: x.At, Text: x.Text()}
 		switch x.State {
 		case GuestDoneEnd, GuestFailedEnd:
 			n.At = x.Ended

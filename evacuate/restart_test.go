@@ -42,6 +42,9 @@ func (c *cloud) guest(f *flight) {
 		return
 	case "never":
 		return
+	case "lingers":
+		s.VMState = to // and its process is there still
+		return
 	case "timeout":
 		f.out.OK, f.out.Cause, f.out.Detail = false, string(nova.FaultTimeout), "no answer"
 	}
@@ -405,5 +408,70 @@ func TestRebootUntold(t *testing.T) {
 	c.run(20 * time.Second)
 	if fmt.Sprint(c.asked) != "[stop-guest vm2 start-guest vm2]" {
 		t.Errorf("asked %v", c.asked)
+	}
+}
+
+// TestLeftInPlace: what was not moved off a dead host is started there again once it is
+// back in service, where the policy of a reboot says so; what was moved is not.
+func TestLeftInPlace(t *testing.T) {
+	for name, x := range map[string]struct {
+		policy Restarting
+		want   string
+	}{"off": {RestartOff, "[]"}, "report": {RestartReport, "[]"}, "restart": {RestartDo, "[start-guest vm1 start-guest vm2]"}} {
+		c := libvirtCloud(t)
+		c.policy.Restarts.Rebooted = x.policy
+		c.core = NewCore(c.policy)
+		c.server("vm1").VolumeBooted, c.server("vm1").RAMMiB = false, 4096
+		c.server("vm2").VolumeBooted = false
+		h := c.host("cmp1")
+		h.off()
+		c.run(time.Minute)
+		if err := c.operator(Entry{Kind: KindReturn, Recovery: c.recovery("cmp1").ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []nova.ServerID{"vm1", "vm2"} { // Nova finds them down as the host comes back
+			c.server(id).VMState = nova.VMStopped
+		}
+		c.run(5 * time.Minute)
+		r := c.recovery("cmp1")
+		if got := fmt.Sprint(c.asked); got != x.want || r.Outcome != OutcomeReturned || len(c.broken) > 0 {
+			t.Errorf("%s: asked %s, want %s; %s, %+v, %v", name, got, x.want, r.Status, c.state.GuestRestarts, c.broken)
+		}
+		if s := c.server("vm3"); s.Host == "cmp1" {
+			t.Errorf("%s: vm3 was not moved", name)
+		}
+	}
+}
+
+// TestLeftEnds: started in place is only what ran, was left, and can run nowhere else.
+func TestLeftEnds(t *testing.T) {
+	for name, x := range map[string]struct {
+		change func(b *Instance, e *Evacuation, s *nova.Server)
+		want   int
+	}{
+		"it ran and was left":           {func(*Instance, *Evacuation, *nova.Server) {}, 1},
+		"it was moved":                  {func(_ *Instance, e *Evacuation, _ *nova.Server) { e.State = EvacDone }, 0},
+		"it was sent once":              {func(_ *Instance, e *Evacuation, _ *nova.Server) { e.Attempt = 1 }, 0},
+		"it may run at the other end":   {func(_ *Instance, e *Evacuation, _ *nova.Server) { e.Revisit = true }, 0},
+		"it may run where it failed":    {func(_ *Instance, e *Evacuation, _ *nova.Server) { e.Doubts = []Doubt{{Host: "cmp2"}} }, 0},
+		"it was stopped":                {func(b *Instance, _ *Evacuation, _ *nova.Server) { b.VMState = nova.VMStopped }, 0},
+		"it was being migrated":         {func(b *Instance, _ *Evacuation, _ *nova.Server) { b.Task = nova.TaskMigrating }, 0},
+		"something is being done to it": {func(_ *Instance, _ *Evacuation, s *nova.Server) { s.TaskState = "rebooting" }, 0},
+		"somebody has moved it":         {func(_ *Instance, _ *Evacuation, s *nova.Server) { s.Host = "cmp2" }, 0},
+		"it was never of that recovery": {func(_ *Instance, e *Evacuation, _ *nova.Server) { e.Server = "other" }, 0},
+		"its owner does not want it back": {func(_ *Instance, _ *Evacuation, s *nova.Server) {
+			s.Metadata = map[string]string{"lifeboat:restart": "false"}
+		}, 1}, // left, and told
+	} {
+		c := libvirtCloud(t)
+		c.policy.Restarts.Rebooted = RestartDo
+		c.core = NewCore(c.policy)
+		b, e := Instance{ID: "vm1", VMState: nova.VMActive}, &Evacuation{Server: "vm1", State: EvacSkipped}
+		x.change(&b, e, c.server("vm1"))
+		c.core.state, c.core.world, c.core.ready = c.state, c.world(), Ready{}
+		c.core.leftEnds(&Recovery{ID: "r9", Host: "cmp1", Before: []Instance{b}, Evacuations: []*Evacuation{e}})
+		if got := len(c.core.ready.Commit); got != x.want {
+			t.Errorf("%s: %d entries, want %d", name, got, x.want)
+		}
 	}
 }

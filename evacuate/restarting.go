@@ -31,9 +31,7 @@ const (
 
 // tendRestarts decides on each end that was told, and carries on what was decided.
 func (c *Core) tendRestarts() {
-	for _, end := range c.world.Ends {
-		c.decideEnd(end)
-	}
+	c.decideEnds()
 	open := slices.DeleteFunc(slices.Clone(c.state.GuestRestarts), func(x GuestRestart) bool { return !x.Open() })
 	slices.SortStableFunc(open, func(a, b GuestRestart) int {
 		return cmp.Or(b.Priority-a.Priority, b.RAMMiB-a.RAMMiB, a.At.Compare(b.At))
@@ -53,25 +51,6 @@ func (c *Core) tendRestarts() {
 	}
 }
 
-// decideEnd writes down what is done about an end, once.
-func (c *Core) decideEnd(end detector.GuestEvent) {
-	if c.policy.Restarts.Crashed == "" || c.policy.Restarts.Crashed == RestartOff || c.state.guestRestart(end.ID) != nil || c.toldBefore(end) {
-		return
-	}
-	if why := c.undecided(end); why != "" {
-		c.note("the end of %s on %s: %s", end.Server, end.Host, why)
-		return
-	}
-	x := GuestRestart{Event: end.ID, Server: end.Server, Host: end.Host, Cause: end.Kind, Detail: end.Detail, At: end.At, State: GuestPlannedEnd, Name: c.nameOf(end.Server)}
-	if s, ok := c.listedAt(end.Host, end.Server); ok {
-		x.Priority, x.RAMMiB = c.policy.Order.Priority(s), s.RAMMiB
-	}
-	if x.Reason = c.leftAlone(x); x.Reason != "" {
-		x.State = GuestLeftEnd
-	}
-	c.restartTo(x)
-}
-
 // undecided says why an end can't be judged yet, "" if it can or it is too old.
 func (c *Core) undecided(end detector.GuestEvent) string {
 	_, listed := c.world.Servers[end.Host]
@@ -80,32 +59,18 @@ func (c *Core) undecided(end detector.GuestEvent) string {
 	case c.policy.Restarts.Crashed != RestartDo || c.world.Now.Sub(end.At) > endFresh || c.state.Open(end.Host) != nil:
 	case !listed:
 		return "Nova has not listed its host's instances yet"
-	case v != detector.Healthy && v != detector.Degraded && v != detector.Maintenance:
+	case !v.Lives() && v != detector.Maintenance:
 		return fmt.Sprintf("its host is %s", v)
 	}
 	return ""
 }
 
-// toldBefore says that an end is another word for one that is known.
-func (c *Core) toldBefore(end detector.GuestEvent) bool {
-	for _, e := range c.ready.Commit {
-		if e.GuestRestart != nil && (e.GuestRestart.Event == end.ID || e.GuestRestart.Server == end.Server) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(c.state.GuestRestarts, func(x GuestRestart) bool {
-		return x.Server == end.Server && x.Host == end.Host && (x.Open() || x.acted() && end.At.Before(x.Ended) ||
+// toldBefore says that an end is another word for one that is known by an instance's journals.
+func (c *Core) toldBefore(end detector.GuestEvent, journals []GuestRestart) bool {
+	return slices.ContainsFunc(journals, func(x GuestRestart) bool {
+		return x.Host == end.Host && (x.Open() || x.acted() && end.At.Before(x.Ended) ||
 			end.At.Sub(x.At).Abs() < endTogether && (x.Cause == end.Kind || slices.Contains(c.policy.Restarts.Kinds, x.Cause)))
 	})
-}
-
-func (c *Core) listedAt(host nova.HostName, id nova.ServerID) (nova.Server, bool) {
-	for _, s := range c.world.Servers[host] {
-		if s.ID == id {
-			return s, true
-		}
-	}
-	return nova.Server{}, false
 }
 
 // leftAlone says why nothing is done about an end, "" if the instance is restarted.
@@ -118,8 +83,10 @@ func (c *Core) leftAlone(x GuestRestart) string {
 		return "policy.guests.crashed is " + string(p.Crashed)
 	case !slices.Contains(p.Kinds, x.Cause):
 		return fmt.Sprintf("policy.guests.kinds does not name %s", x.Cause)
-	case v != detector.Healthy && v != detector.Degraded:
+	case !v.Lives():
 		return fmt.Sprintf("%s is %s", x.Host, v)
+	case c.manyErrors(x):
+		return fmt.Sprintf("the storage of more than %d instances fails at once: restarts would not heal that", errorsMost)
 	case c.world.Now.Sub(x.At) > endFresh:
 		return fmt.Sprintf("it was told %s late", round(c.world.Now.Sub(x.At)))
 	case !listed:
@@ -155,7 +122,7 @@ func (c *Core) holdsRestart(x GuestRestart) string {
 		return why
 	}
 	switch v := c.world.Verdicts[x.Host].State; {
-	case v != detector.Healthy && v != detector.Degraded && v != detector.Rebooted:
+	case !v.Lives() && v != detector.Rebooted:
 		// What waits in a dead host's queue would start a second copy as it returns.
 		return fmt.Sprintf("%s is %s", x.Host, v)
 	case c.world.Cloud.Condition != "" && c.world.Cloud.Condition != detector.Normal:
@@ -253,7 +220,7 @@ func (c *Core) beginRestart(x GuestRestart, look guestLook) {
 		return
 	}
 	s, up := look.server, c.world.Nova.Services[x.Host].State == nova.StateUp
-	if !up || s.TaskState != "" || !c.guestDown(x, s) {
+	if !up || s.TaskState != "" || !c.guestDown(x, s) && !x.Cause.Lasts() {
 		if c.waitedFor(x) {
 			x.State = GuestLeftEnd
 			x.Reason = fmt.Sprintf("nova-compute on %s is up: %t; its task is %s; it is known to be down: %t", x.Host, up, orWord(s.TaskState, "none"), c.guestDown(x, s))
@@ -283,6 +250,10 @@ func (c *Core) endsOtherwise(x GuestRestart, look guestLook) string {
 		return "it runs on " + named(g.Elsewhere(x.Server, x.Host))
 	case s.VMState != nova.VMActive && s.VMState != nova.VMStopped:
 		return "Nova calls it " + s.VMState
+	case x.Cause == detector.GuestIOError && s.VMState == nova.VMStopped:
+		return "somebody has stopped it"
+	case x.Cause.Lasts():
+		// It may run all the while, and is stopped first.
 	case g.Tells(x.Host) && slices.Contains(g.Running[x.Server], x.Host) && c.world.Now.Sub(x.At) > endTogether:
 		return "it runs again already"
 	}
@@ -301,14 +272,15 @@ func (c *Core) stopped(x GuestRestart, look guestLook) {
 	if !look.at.After(x.Stop) {
 		return // read before the stop was promised
 	}
+	down := s.VMState == nova.VMStopped && s.TaskState == ""
 	switch why := c.holdsRestart(x); {
 	case look.gone || s.Host != x.Host:
 		c.restartFails(x, "deleted or moved meanwhile")
-	case s.VMState == nova.VMStopped && s.TaskState == "" && why == "":
+	case down && why == "" && c.guestDown(x, s):
 		c.sendStart(x)
-	case s.VMState == nova.VMStopped && s.TaskState == "" && c.world.Now.Sub(x.Stop) > endFresh:
-		c.restartFails(x, "stopped, and not started: "+why)
-	case s.VMState == nova.VMStopped && s.TaskState == "":
+	case down && c.world.Now.Sub(x.Stop) > endFresh:
+		c.restartFails(x, "stopped, and not started: "+cmp.Or(why, "libvirt has it still"))
+	case down:
 		// What holds it may pass.
 	case s.VMState != nova.VMActive && s.VMState != nova.VMStopped:
 		c.restartFails(x, "Nova calls it "+s.VMState)
@@ -345,12 +317,7 @@ func (c *Core) restartFails(x GuestRestart, why string) {
 
 // startGuest sends an action of a restart off; its Reason is the event.
 func (c *Core) startGuest(x GuestRestart, step Step) {
-	a := Action{Host: x.Host, Server: x.Server, Step: step, Reason: x.Event, Term: c.term, Decided: c.world.Now, Deadline: step.deadline(), Attempt: 1}
-	if c.busy(a.key()) {
-		return
-	}
-	c.flight[a.key()] = c.world.Now
-	c.ready.Actions = append(c.ready.Actions, a)
+	c.launchOn(Action{Host: x.Host, Server: x.Server, Step: step, Reason: x.Event})
 }
 
 // guestDone takes an outcome of a restart's action.

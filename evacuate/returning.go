@@ -25,6 +25,8 @@ func (c *Core) advanceRecovered(r *Recovery) {
 	case c.policy.PowerOn && c.mode(r.Host).Mode == ModeAuto:
 		c.commit(Entry{Kind: KindReturn, Recovery: r.ID, Text: "asked back by policy",
 			Return: &Return{Asked: c.world.Now, By: "policy", Reason: "policy power_on"}})
+	default:
+		c.revisit(r)
 	}
 }
 
@@ -37,12 +39,14 @@ func (c *Core) advanceReturning(r *Recovery) {
 		return // it would boot without its disks
 	}
 	switch {
+	case !back && !r.Done(StepPowerOn) && !c.pastEnded(r):
 	case !back && !r.Done(StepPowerOn):
 		c.begin(r, act(r, StepPowerOn), fmt.Sprintf("power on %s", r.Host))
 	case !back:
 		c.wait(r, StepPowerOn, "it was powered on and is not heard yet")
 	case !r.Done(StepUnforce):
 		c.unforce(r)
+	case c.haunted(r, StepEnable):
 	case !c.acknowledged(r):
 		c.hold(r, Hold{Step: StepEnable, Reason: "a controller that commanded this host's power has not acknowledged a later term: it might still act"})
 	case c.world.Nova.Services[r.Host].State != nova.StateUp:
@@ -55,6 +59,7 @@ func (c *Core) advanceReturning(r *Recovery) {
 	default:
 		c.commit(Entry{Kind: KindHostSeen, Host: r.Host, Seen: []HostSeen{{Host: r.Host, Boot: heard.Boot}}})
 		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeReturned, Text: fmt.Sprintf("%s is back in service", r.Host)})
+		c.leftEnds(r)
 	}
 }
 
@@ -68,10 +73,10 @@ const claimsEvery = 10 * time.Second
 func (c *Core) unforce(r *Recovery) {
 	obs := c.seen[r.ID]
 	if obs == nil || obs.At.Before(c.sawFirst(string(r.ID)+" return")) {
-		c.lookOver(r, obs, lookEvery, false)
+		c.lookOver(r, obs, lookEvery, func(*Action) {})
 		return
 	}
-	row := r.uncleanRow(obs)
+	row, again := r.uncleanRow(obs)
 	asked := obs.Claims != nil || obs.ClaimsErr != ""
 	every := lookEvery
 	switch {
@@ -80,10 +85,13 @@ func (c *Core) unforce(r *Recovery) {
 	case row == "":
 		every = 0
 	}
-	c.lookOver(r, obs, every, row == "")
+	c.lookOver(r, obs, every, func(a *Action) { a.Claims = row == "" })
 	switch {
+	case again: // nothing but a person ends it
+		c.hold(r, Hold{Step: StepUnforce, Reason: row})
 	case row != "":
 		c.wait(r, StepUnforce, row)
+	case c.haunted(r, StepUnforce): // what the rows say is not so
 	case !asked: // the look that has begun asks Placement
 	case obs.Claims == nil:
 		c.wait(r, StepUnforce, "Placement does not tell whom it gives room on the host: "+obs.ClaimsErr)
@@ -96,28 +104,14 @@ func (c *Core) unforce(r *Recovery) {
 	}
 }
 
-// lookOver looks at a returning host again once the last look is old enough.
-func (c *Core) lookOver(r *Recovery, last *Observation, every time.Duration, claims bool) {
+// lookOver looks at a returning host again once the last look is old enough; with says
+// what it reads beside the rows.
+func (c *Core) lookOver(r *Recovery, last *Observation, every time.Duration, with func(*Action)) {
 	if last == nil || c.world.Now.Sub(last.At) >= every {
 		a := act(r, StepObserve)
-		a.Claims = claims
+		with(&a)
 		c.start(r, a)
 	}
-}
-
-// uncleanRow says which evacuation the restarted nova-compute has not cleaned up yet.
-func (r *Recovery) uncleanRow(obs *Observation) string {
-	for _, m := range obs.Rows {
-		if e := r.Evacuation(m.Server); e != nil && e.lost(m.ID) && e.State == EvacDone {
-			continue // open for ever, and superseded
-		}
-		switch m.Status {
-		case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:
-			return fmt.Sprintf("its nova-compute has not cleaned up migration %d (%s) yet: does it run?", m.ID, m.Status)
-		default: // nothing that would be cleaned up
-		}
-	}
-	return ""
 }
 
 // unclean says what of the evacuated instances is still allocated on their former host.

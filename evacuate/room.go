@@ -29,13 +29,12 @@ func (s RoomSight) Known(now time.Time) bool {
 	return s.By != nil && now.Sub(s.At) < roomsFresh
 }
 
-// load is what is in flight at one instant, over all recoveries.
+// load is what is in flight at one instant, over all recoveries, without what is stuck.
 type load struct {
-	total   int
-	nowhere int // of these, without a destination for less than claimed
-	to      map[nova.HostName]int
-	// backends counts those of each storage that are not stuck.
-	backends map[string]int
+	total    int
+	nowhere  int // of these, without a destination for less than claimed
+	to       map[nova.HostName]int
+	backends map[string]int // of each storage
 	// taken is what Placement, when it was looked at, did not know to be taken.
 	taken map[nova.HostName]nova.Size
 	// groups are the aggregates of each host, moving all that is or was on its way, and
@@ -43,10 +42,11 @@ type load struct {
 	groups  map[nova.HostName][]string
 	moving  []*Evacuation
 	circles map[string]bool
+	await   *await
 }
 
 func (c *Core) load() *load {
-	l := &load{to: map[nova.HostName]int{}, taken: map[nova.HostName]nova.Size{}, backends: map[string]int{}}
+	l := &load{to: map[nova.HostName]int{}, taken: map[nova.HostName]nova.Size{}, backends: map[string]int{}, await: &await{}}
 	for _, r := range c.state.Recoveries {
 		if r.Status != StatusOpen {
 			continue
@@ -55,9 +55,12 @@ func (c *Core) load() *load {
 			if e.State != EvacIntent && e.State != EvacFollowing {
 				continue
 			}
-			l.total++
 			under := c.underWayFor(r, e)
-			if e.Backend != "" && under < c.policy.Stuck {
+			if under >= c.policy.Stuck || c.state.deadEnd(e) {
+				continue // nobody works at it, and it may stand there for days
+			}
+			l.total++
+			if e.Backend != "" {
 				l.backends[e.Backend]++
 			}
 			switch dest := e.heading(); {
@@ -74,8 +77,7 @@ func (c *Core) load() *load {
 func (l *load) add(dest nova.HostName, e *Evacuation, unknown bool) {
 	l.to[dest]++
 	if unknown {
-		was := l.taken[dest]
-		l.taken[dest] = nova.Size{VCPUs: was.VCPUs + e.Size.VCPUs, RAMMiB: was.RAMMiB + e.Size.RAMMiB, DiskGiB: was.DiskGiB + e.Size.DiskGiB}
+		l.taken[dest] = l.taken[dest].Plus(e.Size)
 	}
 }
 
@@ -113,6 +115,11 @@ func (w *World) usable(host nova.HostName) bool {
 	return known && s.State == nova.StateUp && !s.Disabled && !w.Rooms.By[host].Disabled
 }
 
+// inZone says that a host is of a zone; all are of "".
+func (w *World) inZone(host nova.HostName, zone string) bool {
+	return zone == "" || w.Nova.Services[host].Zone == zone
+}
+
 // left is what a host has beside what is on its way to it.
 func (w *World) left(host nova.HostName, taken map[nova.HostName]nova.Size) nova.Size {
 	return w.Rooms.By[host].Left.Less(taken[host])
@@ -125,7 +132,7 @@ func (c *Core) takers() (n int) {
 		return 0
 	}
 	for host, r := range c.world.Rooms.By {
-		if c.world.usable(host) && r.Left.RAMMiB > 0 && c.state.Open(host) == nil {
+		if c.world.usable(host) && r.Left.RAMMiB > 0 && (r.Left.VCPUs > 0 || r.Left.PCPUs > 0) && c.state.Open(host) == nil {
 			n++
 		}
 	}

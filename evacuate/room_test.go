@@ -41,6 +41,9 @@ func TestLoad(t *testing.T) {
 		{"full, but down", 3, under(3, flight{state: EvacFollowing, dest: "cmp8"}), 3, true},
 		{"full, but disabled", 3, under(3, flight{state: EvacFollowing, dest: "cmp9"}), 3, true},
 		{"nobody claims them", 3, under(3, flight{state: EvacFollowing, age: 2 * time.Minute}), 3, true},
+		{"stuck ones take no room", 3, under(3, flight{state: EvacFollowing, dest: "cmp2", age: DefaultPolicy().Stuck}), 0, true},
+		{"stuck ones of which nothing is known", 3, under(3, flight{state: EvacIntent, age: DefaultPolicy().Stuck}), 0, true},
+		{"at a host that is proven off nobody works", 3, under(3, flight{state: EvacFollowing, to: "cmp7"}), 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			core, r := aiming(), &Recovery{ID: "r1", Host: "cmp1", Status: StatusOpen}
@@ -48,7 +51,7 @@ func TestLoad(t *testing.T) {
 			for _, f := range c.flights {
 				r.Evacuations = append(r.Evacuations, &Evacuation{State: f.state, Dest: f.dest, To: nova.Target{Host: f.to}, Intent: t0.Add(-f.age)})
 			}
-			core.state.Recoveries["r1"] = r
+			core.state.Recoveries["r1"], core.state.Recoveries["r7"] = r, provenOff("r7", "cmp7")
 			l := core.load()
 			if l.total != c.total || core.free(l) != c.free {
 				t.Errorf("%d in flight, free %t; want %d, %t", l.total, core.free(l), c.total, c.free)
@@ -159,6 +162,29 @@ func TestAim(t *testing.T) {
 			e.Together = []string{"g"}
 			c.world.Servers["cmp4"] = []nova.Server{member("g", "vm2")}
 		}, "cmp4", false, ""},
+		"affinity: where a member lives is full": {func(c *Core, e *Evacuation, _ *load) {
+			e.Together = []string{"g"}
+			c.world.Servers["cmp4"] = []nova.Server{member("g", "vm2")}
+			c.world.Rooms.By["cmp4"] = nova.Room{Left: nova.Size{VCPUs: 1, RAMMiB: 1023, DiskGiB: 100}}
+		}, "", false, waitsAffinity + ": it may only go where its group lives (cmp4)"},
+		"affinity: where a member lives is disabled": {func(c *Core, e *Evacuation, _ *load) {
+			e.Together = []string{"g"}
+			c.world.Servers["cmp9"] = []nova.Server{member("g", "vm2")}
+		}, "", false, waitsAffinity + ": it may only go where its group lives (cmp9)"},
+		"kept in its zone":            {func(_ *Core, e *Evacuation, _ *load) { e.Zone = "az1" }, "cmp2", false, ""},
+		"kept in a zone without room": {func(_ *Core, e *Evacuation, _ *load) { e.Zone = "az2" }, "", false, waitsRoom + ": no host of zone az2"},
+		"sent twice to a bad host": {func(_ *Core, e *Evacuation, _ *load) {
+			e.Odd, e.Elsewhere, e.Avoid = true, true, []nova.HostName{"cmp2"}
+		}, "cmp3", false, ""},
+		"sent twice to a bad host, and none like it is left": {func(c *Core, e *Evacuation, _ *load) {
+			e.Elsewhere, e.Avoid = true, []nova.HostName{"cmp2", "cmp3"}
+			s := c.world.Nova.Services["cmp4"]
+			s.Zone = "az2"
+			c.world.Nova.Services["cmp4"] = s
+		}, "cmp4", false, ""},
+		"sent twice to a bad host, and all were named": {func(_ *Core, e *Evacuation, _ *load) {
+			e.Elsewhere, e.Avoid = true, []nova.HostName{"cmp2", "cmp3", "cmp4"}
+		}, "", false, ""},
 		"affinity: alone in its group": {func(_ *Core, e *Evacuation, _ *load) { e.Together = []string{"g"} }, "cmp2", false, ""},
 		"affinity: all are dead":       {func(c *Core, e *Evacuation, _ *load) { dead(c, e) }, "", false, waitsAffinity},
 		"affinity: all are dead, by force": {func(c *Core, e *Evacuation, _ *load) {

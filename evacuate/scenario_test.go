@@ -124,6 +124,11 @@ func (c *cloud) verb(f []string) error {
 		c.scriptBMC(host, arg(2))
 	case "post":
 		c.postFate[nova.ServerID(arg(1))] = f[2:]
+	case "stop":
+		if c.stopFate == nil {
+			c.stopFate = map[nova.ServerID][]string{}
+		}
+		c.stopFate[nova.ServerID(arg(1))] = f[2:]
 	case "row":
 		c.rowFate[nova.ServerID(arg(1))] = f[2:]
 	case "delete":
@@ -242,7 +247,11 @@ func (c *cloud) verbMore(f []string, host nova.HostName, arg func(int) string) e
 	case "keeps":
 		c.keeps[nova.ServerID(arg(1))] = arg(2) != "no-more"
 	case "compute":
-		c.host(host).stays = arg(2) == "stays-down"
+		h := c.host(host)
+		h.stays = arg(2) == "stays-down"
+		if arg(2) == "restarts" {
+			h.starts++
+		}
 	default:
 		return c.verbOfModes(f, host, arg)
 	}

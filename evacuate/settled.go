@@ -7,13 +7,14 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
-// Settled lists the hosts that are off by our own hand, recovered, and no longer
-// counted as just fenced: their silence is no news to anybody.
+// Settled lists the hosts that are off by our own hand, recovered (or with a recovery that
+// can do nothing but wait), and no longer counted as just fenced: their silence is no news
+// to anybody.
 func Settled(s *State, p Policy, now time.Time) map[nova.HostName]bool {
 	settled := map[nova.HostName]bool{}
 	for host := range s.Hosts {
 		r := s.Open(host)
-		if r != nil && r.Status != StatusOpen && r.Proof != nil && now.Sub(r.Proof.Began()) >= p.StormWindow {
+		if r != nil && (r.Status != StatusOpen || s.waits(r, now, p)) && r.Proof != nil && now.Sub(r.Proof.Began()) >= p.StormWindow {
 			settled[host] = true
 		}
 	}
@@ -24,13 +25,11 @@ func Settled(s *State, p Policy, now time.Time) map[nova.HostName]bool {
 // become the known one.
 func (c *Core) settle(host nova.HostName) {
 	v := c.world.Verdicts[host]
-	switch v.State {
-	case detector.Healthy, detector.Degraded, detector.Rebooted:
-		if c.healthy[host].IsZero() {
-			c.healthy[host] = c.world.Now
-		}
-	default:
+	switch lives := v.State.Lives() || v.State == detector.Rebooted; {
+	case !lives || v.Condemned():
 		delete(c.healthy, host)
+	case c.healthy[host].IsZero():
+		c.healthy[host] = c.world.Now
 	}
 	h := c.state.Hosts[host]
 	fresh := h.Boot == "" && v.View.Boot != "" && v.State == detector.Healthy

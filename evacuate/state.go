@@ -77,6 +77,10 @@ type State struct {
 	// GuestRestartCounts counts what ever became of them.
 	GuestRestarts      []GuestRestart            `json:"guest_restarts,omitempty"`
 	GuestRestartCounts map[GuestRestartState]int `json:"guest_restart_counts,omitempty"`
+	// EndsDecided is when each of their events was decided on, EndsLasting when a trouble
+	// that may last was told of an instance: for a quarter of an hour.
+	EndsDecided map[string]time.Time `json:"ends_decided,omitempty"`
+	EndsLasting map[string]time.Time `json:"ends_lasting,omitempty"`
 	// Ailing are the hosts that we disabled for a service of theirs.
 	Ailing map[nova.HostName]*Ailing `json:"ailing,omitempty"`
 }
@@ -222,6 +226,9 @@ func (s *State) Permits(a Action) error {
 	}
 	if a.Step == StepFailback {
 		return s.permitsFailback(r, a)
+	}
+	if a.Step == StepStop {
+		return r.permitsStop(a)
 	}
 	if _, ok := r.Proved(); (a.Step == StepForceDown || a.Step == StepEvacuate || a.Step == StepReset) && (!ok || a.Boot != r.Boot) {
 		return fmt.Errorf("%w: it was voided: %s", fence.ErrNoProof, r.Void)

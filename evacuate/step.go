@@ -37,6 +37,8 @@ const (
 	// StepReset writes one instance's state before its evacuation; its journal is
 	// the instance's own.
 	StepReset Step = "reset"
+	// StepStop stops one that was stopped before its evacuation, and runs after it.
+	StepStop Step = "stop"
 	// StepReserve enables a reserved host, or puts it back; its journal is the
 	// recovery's Reserves.
 	StepReserve Step = "reserve"
@@ -53,6 +55,10 @@ const (
 	// recovery.
 	StepDisableAiling Step = "disable-ailing"
 	StepEnableAiling  Step = "enable-ailing"
+	// StepMoveAway sends one instance of such a host elsewhere; its journal is the
+	// Ailing's Away. StepTraceAway reads it.
+	StepMoveAway  Step = "move-away"
+	StepTraceAway Step = "trace-away"
 
 	// StepObserve, StepResolve, StepProbe and StepTrace only read: they are never recorded.
 	StepObserve Step = "observe"
@@ -77,7 +83,7 @@ func (s Step) deadline() time.Duration {
 	switch s {
 	case StepFence:
 		return 90 * time.Second // two links of the longest default budget and slack
-	case StepPowerOn, StepFenceStorage, StepUnfenceStorage:
+	case StepPowerOn, StepFenceStorage, StepUnfenceStorage, StepVerify:
 		return 60 * time.Second
 	case StepEvacuate, StepEnable:
 		return 30 * time.Second // a burst of POSTs on a busy API

@@ -58,10 +58,11 @@ func Storages(own map[nova.HostName]Storage, cloud Storage, aggregates []nova.Ag
 	return out
 }
 
-// diskMoves says that evacuating a server keeps its disk, or that losing it was said
-// to be meant.
+// diskMoves says that evacuating a server keeps its disks, or that losing them was said
+// to be meant. One that boots from a volume may have another on its host; what is on a
+// swap disk is worth nothing after a start.
 func diskMoves(s nova.Server, storage Storage) bool {
-	if s.VolumeBooted || storage == StorageShared || storage == StorageReimage {
+	if s.VolumeBooted && s.EphemeralGiB == 0 || storage == StorageShared || storage == StorageReimage {
 		return true
 	}
 	for _, words := range []map[string]string{s.Metadata, s.FlavorExtra, s.ImageProperties} {

@@ -60,13 +60,23 @@ func (c *Core) aim(r *Recovery, e *Evacuation, l *load) course {
 	allowed = slices.DeleteFunc(allowed, func(h nova.HostName) bool { return kin.apart[h] })
 	switch {
 	case len(e.Together) > 0 && len(kin.homes) > 0:
+		if why := c.homesFull(r, e, l, kin.homes); why != "" {
+			return course{wait: why}
+		}
 		allowed = slices.DeleteFunc(allowed, func(h nova.HostName) bool { return !kin.homes[h] })
+	case len(e.Together) > 0 && len(kin.shut) > 0:
+		return course{wait: fmt.Sprintf("%s: it may only go where its group lives (%s), and Nova's scheduler chooses no host that is down or disabled", waitsAffinity, list(slices.Sorted(maps.Keys(kin.shut))))}
 	case len(e.Together) > 0 && kin.many && c.policy.Affinity != AffinityForce:
 		return course{wait: waitsAffinity + ": no member of its group lives on another host, so Nova's scheduler would find none and leave it in error. Start one elsewhere, or set policy.affinity: force"}
 	case len(e.Together) > 0 && kin.many && len(allowed) == 0:
 		return course{wait: waitsAffinity + ": no member of its group lives on another host, and none is known that it could be sent to by force"}
 	case len(e.Together) > 0 && kin.many:
 		return course{to: nova.Target{Host: c.least(allowed, l), Force: true}}
+	}
+	if e.Elsewhere && len(e.Together) == 0 {
+		if host := c.other(r, e, l, kin.apart); host != "" && (c.policy.PerDestination <= 0 || l.to[host] < c.policy.PerDestination) {
+			return course{to: nova.Target{Host: host}}
+		}
 	}
 	if c.policy.Destinations == DestinationsSpread && !e.Free && len(allowed) > 0 {
 		if host := c.least(allowed, l); c.policy.PerDestination <= 0 || l.to[host] < c.policy.PerDestination {
@@ -87,15 +97,36 @@ func (c *Core) noRoom(r *Recovery, e *Evacuation, l *load) string {
 		return ""
 	}
 	for host := range c.world.Rooms.By {
-		if host != r.Host && c.world.usable(host) && e.Size.Within(c.world.left(host, l.taken)) {
+		if host != r.Host && c.world.usable(host) && c.world.inZone(host, e.Zone) && e.Size.Within(c.world.left(host, l.taken)) {
 			return ""
 		}
 	}
-	return fmt.Sprintf("%s: no host has %s left", waitsRoom, sizeText(e.Size))
+	in := ""
+	if e.Zone != "" {
+		in = " of zone " + e.Zone + ", which it was asked for in,"
+	}
+	return fmt.Sprintf("%s: no host%s has %s left", waitsRoom, in, sizeText(e.Size))
+}
+
+// homesFull says of one that may only go where its affinity group lives that none of these
+// hosts has room left: Nova's scheduler would find no other.
+func (c *Core) homesFull(r *Recovery, e *Evacuation, l *load, homes map[nova.HostName]bool) string {
+	if !c.world.Rooms.Known(c.world.Now) {
+		return ""
+	}
+	for host := range homes {
+		if host != r.Host && e.Size.Within(c.world.left(host, l.taken)) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s: it may only go where its group lives (%s), and %s is not left there", waitsAffinity, list(slices.Sorted(maps.Keys(homes))), sizeText(e.Size))
 }
 
 func sizeText(s nova.Size) string {
 	text := fmt.Sprintf("%d MiB", s.RAMMiB)
+	if s.PCPUs > 0 {
+		text = fmt.Sprintf("%d processors of its own and ", s.PCPUs) + text
+	}
 	if s.VCPUs > 0 {
 		text = fmt.Sprintf("%d processors and ", s.VCPUs) + text
 	}
@@ -118,11 +149,9 @@ func (c *Core) alike(r *Recovery, e *Evacuation, l *load) []nova.HostName {
 	groups := l.groups
 	var out []nova.HostName
 	for _, host := range slices.Sorted(maps.Keys(w.Rooms.By)) {
-		v, judged := w.Verdicts[host]
-		h := c.state.Hosts[host]
 		switch {
 		case host == r.Host || !w.usable(host) || w.Nova.Services[host].Zone != source.Zone || slices.Contains(e.Avoid, host):
-		case judged && v.State != detector.Healthy, c.state.Open(host) != nil, h != nil && h.Maintenance:
+		case !c.sound(host):
 		case !slices.Equal(groups[host], groups[r.Host]):
 		case !e.Size.Within(w.left(host, l.taken)):
 		default:
@@ -130,6 +159,13 @@ func (c *Core) alike(r *Recovery, e *Evacuation, l *load) []nova.HostName {
 		}
 	}
 	return out
+}
+
+// sound says that nothing ails a host, as far as it is judged, and that nobody is at it.
+func (c *Core) sound(host nova.HostName) bool {
+	v, judged := c.world.Verdicts[host]
+	h := c.state.Hosts[host]
+	return (!judged || v.State == detector.Healthy) && c.state.Open(host) == nil && (h == nil || !h.Maintenance)
 }
 
 // least is the host with the fewest on their way to it; of several, the roomiest, then
@@ -153,10 +189,11 @@ type kin struct {
 	many     bool // an affinity group has other members on dead hosts
 	apart    map[nova.HostName]bool
 	homes    map[nova.HostName]bool // of affinity groups, usable
+	shut     map[nova.HostName]bool // of affinity groups, down or disabled, and not recovered
 }
 
 func (c *Core) kin(r *Recovery, e *Evacuation) kin {
-	k := kin{apart: map[nova.HostName]bool{}, homes: map[nova.HostName]bool{}}
+	k := kin{apart: map[nova.HostName]bool{}, homes: map[nova.HostName]bool{}, shut: map[nova.HostName]bool{}}
 	if len(e.Apart) == 0 && len(e.Together) == 0 {
 		return k
 	}
@@ -197,8 +234,12 @@ func (k *kin) note(c *Core, apart, together bool, host nova.HostName) {
 	if apart {
 		k.apart[host] = true
 	}
-	if together && c.world.usable(host) && c.state.Open(host) == nil {
+	switch {
+	case !together || c.state.Open(host) != nil:
+	case c.world.usable(host):
 		k.homes[host] = true
+	default:
+		k.shut[host] = true
 	}
 }
 

@@ -76,6 +76,8 @@ func (c *Core) trouble(r *Recovery, e *Evacuation, obs *Observation) string {
 		return fmt.Sprintf("its migration row %d is %s for too long; Nova may still run it, so it is not repeated", m.ID, m.Status)
 	case e.State == EvacFollowing && e.Dest == "" && lasts > claimed:
 		return "Nova has given it no destination for a minute: do its conductor and scheduler work? It may still run it, so it is not repeated"
+	case e.Attempt >= manyFailures && e.Last != "" && len(e.Doubts) > 0:
+		return fmt.Sprintf("it may run on %s and is sent there alone, where Nova looks first; the last time: %s. Where it does not run, `openstack server set --state active` has it moved", e.Doubts[0].Host, e.Last)
 	case e.Attempt >= manyFailures && e.Last != "":
 		return "it has failed several times and is tried again each minute; the last time: " + e.Last
 	}

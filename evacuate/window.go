@@ -26,6 +26,7 @@ type window struct {
 	size  float64
 	calm  float64 // trouble was met beyond it: growth is slow from there on
 	cut   time.Time
+	rest  time.Time     // nothing is sent before: the API asked for that
 	best  time.Duration // the quickest build
 }
 
@@ -65,4 +66,20 @@ func (w *window) trouble(now time.Time, most int) {
 	}
 	w.size = max(windowLeast, float64(limit)/2)
 	w.calm, w.cut = w.size, now
+}
+
+// busy takes an answer by which Nova's API turned a POST away for the moment, and for how
+// long it asks to be left alone.
+func (w *window) busy(now time.Time, wait time.Duration, most int) {
+	w.trouble(now, most)
+	if until := now.Add(max(wait, windowRest)); until.After(w.rest) {
+		w.rest = until
+	}
+}
+
+// resting says that the API has asked to be left alone. A rest that is longer than any was
+// begun before a clock was set back.
+func (w *window) resting(now time.Time) bool {
+	left := w.rest.Sub(now)
+	return left > 0 && left <= 2*retryMost
 }

@@ -183,6 +183,8 @@ type Policy struct {
 	FlapWindow time.Duration `json:"flap_window,omitempty"`
 	Quarantine time.Duration `json:"quarantine,omitempty"`
 	Protect    Protect       `json:"protect,omitempty"`
+	// ProtectKey is read beside lifeboat:protected. "": Masakari's HA_Enabled.
+	ProtectKey string `json:"protect_key,omitempty"`
 	// JoinReserves has reserved hosts join the aggregates of the dead host that they are
 	// enabled for.
 	JoinReserves bool `json:"join_reserves,omitempty"`

@@ -3,6 +3,7 @@ package nova
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Fault is what an adapter's error means to a caller. Library errors never
@@ -18,6 +19,7 @@ const (
 	FaultTimeout  Fault = "timeout"
 	FaultUnsent   Fault = "unsent"
 	FaultAuth     Fault = "auth"
+	FaultBusy     Fault = "busy" // turned away for the moment, HTTP 429
 	FaultUnknown  Fault = "unknown"
 )
 
@@ -27,7 +29,9 @@ type Error struct {
 	Fault     Fault
 	Status    int // HTTP status, 0 if there was no answer
 	RequestID string
-	Err       error
+	// Wait is how long the answer asks to be left alone (Retry-After). 0: it does not say.
+	Wait time.Duration
+	Err  error
 }
 
 // Error says what was being done and why it failed.
@@ -64,11 +68,20 @@ func RequestIDOf(err error) string {
 	return ""
 }
 
+// AnswerOf is the HTTP status of the answer behind err, 0 if there was none, and how long it
+// asks to be left alone.
+func AnswerOf(err error) (status int, wait time.Duration) {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Status, e.Wait
+	}
+	return 0, 0
+}
+
 // Definite says that a failed write certainly changed nothing: it was refused
 // by an answer or never sent.
 func (f Fault) Definite() bool {
 	switch f {
-	case FaultNotFound, FaultConflict, FaultRefused, FaultUnsent, FaultAuth:
+	case FaultNotFound, FaultConflict, FaultRefused, FaultUnsent, FaultAuth, FaultBusy:
 		return true
 	case FaultTimeout, FaultUnknown:
 	}

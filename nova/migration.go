@@ -35,10 +35,21 @@ const (
 	TypeMigration     = "migration" // cold
 )
 
-// Fruitless says of a live migration or a resize that it ended and left the server
-// where it was (objects/fields.py, MigrationStatus).
+// Fruitless says that it ended, and not well (objects/fields.py, MigrationStatus). Where
+// it left its server, Stayed says.
 func (s MigrationStatus) Fruitless() bool {
 	return s == MigrationError || s == MigrationFailed || s == "cancelled" || s == "reverted"
+}
+
+// Stayed says of a row that takes a server away that it ended and left the server where
+// it was. A live migration that was rolled back is failed or cancelled; it is called
+// error where it was too late for that, and its guest may run at the other end
+// (compute/manager.py, _do_live_migration). It never got there without a destination.
+func (m Migration) Stayed() bool {
+	if m.Type == TypeLiveMigration && m.Status == MigrationError {
+		return m.Dest == ""
+	}
+	return m.Status.Fruitless()
 }
 
 // Migration is one row of os-migrations.

@@ -9,7 +9,7 @@ import (
 // A fault is definite exactly when the write certainly changed nothing.
 func TestFaults(t *testing.T) {
 	for fault, definite := range map[Fault]bool{
-		FaultNotFound: true, FaultConflict: true, FaultRefused: true, FaultUnsent: true, FaultAuth: true,
+		FaultNotFound: true, FaultConflict: true, FaultRefused: true, FaultUnsent: true, FaultAuth: true, FaultBusy: true,
 		FaultTimeout: false, FaultUnknown: false, "": false,
 	} {
 		if fault.Definite() != definite {

@@ -6,21 +6,38 @@ import (
 )
 
 // Size is what a server takes of a host, and what a host has left, in the classes of
-// resources that every host has: VCPU, MEMORY_MB and DISK_GB of Placement.
+// resources of Placement that hosts commonly have: VCPU, PCPU (processors of its own),
+// MEMORY_MB and DISK_GB.
 type Size struct {
 	VCPUs   int `json:"vcpus,omitempty"`
+	PCPUs   int `json:"pcpus,omitempty"`
 	RAMMiB  int `json:"ram_mib,omitempty"`
 	DiskGiB int `json:"disk_gib,omitempty"`
 }
 
-// Within says that a need fits into what is left.
+// Within says that a need fits into what is left. Processors of its own may come from those
+// that are shared: Nova's scheduler asks for them so where it finds no others
+// (nova/scheduler/manager.py, disable_fallback_pcpu_query).
 func (s Size) Within(left Size) bool {
-	return s.VCPUs <= left.VCPUs && s.RAMMiB <= left.RAMMiB && s.DiskGiB <= left.DiskGiB
+	own := fits(s.VCPUs, left.VCPUs) && fits(s.PCPUs, left.PCPUs)
+	return (own || fits(s.VCPUs+s.PCPUs, left.VCPUs)) && fits(s.RAMMiB, left.RAMMiB) && fits(s.DiskGiB, left.DiskGiB)
 }
+
+// fits: who asks for none of a class is not kept out by a host that has given out too much.
+func fits(need, left int) bool { return need <= 0 || need <= left }
 
 // Less is what is left of s when o is taken away.
 func (s Size) Less(o Size) Size {
-	return Size{s.VCPUs - o.VCPUs, s.RAMMiB - o.RAMMiB, s.DiskGiB - o.DiskGiB}
+	left := Size{VCPUs: s.VCPUs - o.VCPUs, PCPUs: s.PCPUs - o.PCPUs, RAMMiB: s.RAMMiB - o.RAMMiB, DiskGiB: s.DiskGiB - o.DiskGiB}
+	if left.PCPUs < 0 {
+		left.VCPUs, left.PCPUs = left.VCPUs+left.PCPUs, 0
+	}
+	return left
+}
+
+// Plus is both together.
+func (s Size) Plus(o Size) Size {
+	return Size{VCPUs: s.VCPUs + o.VCPUs, PCPUs: s.PCPUs + o.PCPUs, RAMMiB: s.RAMMiB + o.RAMMiB, DiskGiB: s.DiskGiB + o.DiskGiB}
 }
 
 // Room is what Placement would still give out on a host.
@@ -31,19 +48,34 @@ type Room struct {
 }
 
 // Size is what Placement asks for a server at least. What its flavor's extra specs
-// replace is taken from them, or counts for nothing where it is of another kind
-// (processors of its own, say): the truth is never less.
+// replace is taken from them; of which kind some of its processors are may not be known
+// (mixed), and they count for nothing then: the truth is never less.
 func (s Server) Size() Size {
 	need := Size{VCPUs: s.VCPUs, RAMMiB: s.RAMMiB, DiskGiB: s.DiskGiB}
-	if cpus := s.FlavorExtra["hw:cpu_policy"]; cpus != "" && cpus != "shared" {
+	policy := s.FlavorExtra["hw:cpu_policy"]
+	if policy == "" {
+		policy = s.ImageProperties["hw_cpu_policy"]
+	}
+	switch policy {
+	case "", "shared":
+	case "dedicated":
+		need.VCPUs, need.PCPUs = 0, s.VCPUs
+	default:
 		need.VCPUs = 0
 	}
-	for class, into := range map[string]*int{"VCPU": &need.VCPUs, "MEMORY_MB": &need.RAMMiB, "DISK_GB": &need.DiskGiB} {
+	for class, into := range map[string]*int{"VCPU": &need.VCPUs, "PCPU": &need.PCPUs, "MEMORY_MB": &need.RAMMiB, "DISK_GB": &need.DiskGiB} {
 		if n, err := strconv.Atoi(s.FlavorExtra["resources:"+class]); err == nil {
 			*into = n
 		}
 	}
 	return need
+}
+
+// SealedTPM says that a server has an emulated TPM, whose secret is its owner's: Nova
+// evacuates none such (compute/api.py, reject_vtpm_instances).
+func (s Server) SealedTPM() bool {
+	has := s.FlavorExtra["hw:tpm_version"] != "" || s.ImageProperties["hw_tpm_version"] != ""
+	return has && s.FlavorExtra["hw:tpm_secret_security"] != "deployment"
 }
 
 // Plain says that a server asks nothing of a host but room: no traits, resources or

@@ -54,11 +54,21 @@ type Server struct {
 	Locked       bool
 	VolumeBooted bool
 	Volumes      int
-	RAMMiB       int
-	VCPUs        int
-	DiskGiB      int // on the host; a root disk on a volume is none
+	// VolumeIDs are Cinder's of what is attached, MACs those of its ports.
+	VolumeIDs []string
+	MACs      []string
+	RAMMiB    int
+	VCPUs     int
+	DiskGiB   int // on the host; a root disk on a volume is none
+	// EphemeralGiB is what of that is neither root nor swap.
+	EphemeralGiB int
 	Metadata     map[string]string
 	Fault        string
+	// FaultCode is 500 where Nova has no better one; FaultTrace is then the traceback, for
+	// administrators.
+	FaultCode  int
+	FaultTrace string
+	FaultAt    time.Time
 	// Groups are the UUIDs of the server groups it belongs to.
 	Groups []string
 	// Apart are those of them whose members must not share a host, Together those
@@ -71,8 +81,11 @@ type Server struct {
 	Image       string // empty when it boots from a volume
 	// ImageProperties are its image's of today; nil where they were not read.
 	ImageProperties map[string]string
-	Zone            string
-	Node            string // the hypervisor's hostname, which may differ from Host
+	Zone            string // of the host that it is on
+	// Pinned is the zone that it was asked for in, which Nova keeps it in. "": none, or Nova
+	// is older than 2024.1 and does not tell.
+	Pinned string
+	Node   string // the hypervisor's hostname, which may differ from Host
 	// Addresses are its own, floating ones first.
 	Addresses []netip.Addr
 }

@@ -23,7 +23,8 @@ type Service struct {
 	DisabledReason string
 	ForcedDown     bool
 	// UpdatedAt also moves when somebody enables, disables or forces down
-	// the service: it is no measure of liveness by itself.
+	// the service: it is no measure of liveness by itself. Zero until the first
+	// report of a service that has just been created, which Nova says is up.
 	UpdatedAt time.Time
 }
 

@@ -44,20 +44,22 @@ type Agent struct {
 	versions map[string]uint64 // of each controller's roster, by heedRoster alone
 	compute  atomic.Value      // the last finding about nova-compute's process
 	gate     atomic.Value      // the last word of its start gate
-	mu       sync.Mutex
-	ident    *identity.Identity
-	roster   roster
-	ring     *gossip.Member
-	keys     *keyRing
-	sender   *heartbeat.Sender
-	reach    *reach
-	ways     *ways
-	caller   *http.Client // see client
-	callerOf *identity.Identity
-	guard    *guard
-	guests   *teller // nil: libvirt is not asked
-	services *service.Monitor
-	spoken   string // the start id of the heartbeats
+	// bootGuests is the last word of what starts guests as the host boots.
+	bootGuests atomic.Value
+	mu         sync.Mutex
+	ident      *identity.Identity
+	roster     roster
+	ring       *gossip.Member
+	keys       *keyRing
+	sender     *heartbeat.Sender
+	reach      *reach
+	ways       *ways
+	caller     *http.Client // see client
+	callerOf   *identity.Identity
+	guard      *guard
+	guests     *teller // nil: libvirt is not asked
+	services   *service.Monitor
+	spoken     string // the start id of the heartbeats
 }
 
 // NewAgent makes an agent of a checked configuration. It must be enrolled.
@@ -105,6 +107,13 @@ func (a *Agent) savedRoster() roster {
 	return r
 }
 
+// lastRoster is what the controllers last told.
+func (a *Agent) lastRoster() roster {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.roster
+}
+
 // Start brings the agent up.
 func (a *Agent) Start(ctx context.Context) (err error) {
 	a.stop = newStopper()
@@ -137,6 +146,12 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 		a.stop.every(sensorEvery, func(context.Context) { a.compute.Store(service.Process("/proc", name)) })
 	}
 	a.stop.every(sensorEvery, func(context.Context) { a.gate.Store(a.gateSensor()) })
+	if err := a.openGate(); err != nil {
+		return err
+	}
+	if a.looksAtBoot() {
+		a.stop.every(bootGuestsEvery, a.lookBootGuests)
+	}
 	a.stop.every(networksEvery, a.lookAround)
 	if err := a.ways.other.clear(); err != nil {
 		a.log.Warn("other ways to the control plane that an earlier agent took may be left", "reason", err)
@@ -226,6 +241,9 @@ func (a *Agent) sensors() map[string]string {
 	if word, ok := a.gate.Load().(string); ok && word != "" {
 		found[sensorGate] = word
 	}
+	if word, ok := a.bootGuests.Load().(string); ok {
+		found[detector.SensorBoot] = word
+	}
 	a.mu.Lock()
 	keys := a.keys
 	a.mu.Unlock()
@@ -300,12 +318,16 @@ func (a *Agent) fetchRoster(ctx context.Context) {
 
 func (a *Agent) adopt(r roster) {
 	grant := r.Ring
-	r.Ring = nil
+	r.Ring, r.Boot = nil, a.boot
 	a.mu.Lock()
 	before, _ := json.Marshal(a.roster)
+	left := a.roster.Leave
 	a.roster = r
 	sender := a.sender
 	a.mu.Unlock()
+	if left != r.Leave && len(a.cfg.Services) > 0 {
+		a.log.Info("whether services of this host are restarted has changed", "former", left, "reason", r.Leave)
+	}
 	if now, err := json.Marshal(r); err == nil && !bytes.Equal(before, now) {
 		if err := writeFile(filepath.Join(a.cfg.DataDir, rosterFile), now); err != nil {
 			a.log.Warn("roster not saved", "reason", err)

@@ -120,7 +120,7 @@ func (c *Controller) giveRoster(w http.ResponseWriter, r *http.Request) {
 	case peer.Host:
 		c.hearMachine(nova.HostName(name), r.Header.Get(machineHeader))
 		roster := c.roster(nova.HostName(name))
-		roster.Watches = !c.acts(nova.HostName(name))
+		roster.Watches, roster.Leave = !c.acts(nova.HostName(name)), c.leaves(nova.HostName(name))
 		reply(w, roster)
 	default:
 		reply(w, c.roster(""))

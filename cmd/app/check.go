@@ -88,9 +88,25 @@ func CheckOnline(ctx context.Context, cfg *config.Controller, out io.Writer) err
 	return errors.Join(errs...)
 }
 
-// remark warns of what servers' metadata, and their sizes', says to no effect.
+// unmovableShown is how many instances of one host are listed that would be left.
+const unmovableShown = 20
+
+// remark warns of what servers' metadata, and their sizes', says to no effect, and of what
+// would be left behind.
 func remark(ctx context.Context, cl *rest.Client, cfg *config.Controller, known map[nova.HostName]bool, out io.Writer) error {
 	policy := policyOf(cfg.Policy, cfg.Kdump, cfg.Fencing)
+	own := map[nova.HostName]evacuate.Storage{}
+	for _, h := range cfg.Hosts {
+		if own[nova.HostName(h.Name)] = evacuate.Storage(h.Storage); h.Unsaid {
+			own[nova.HostName(h.Name)] = ""
+		}
+	}
+	aggregates, err := cl.Aggregates(ctx)
+	if err != nil {
+		fmt.Fprintf(out, "warning: what Nova's aggregates declare is not known: %v\n", err)
+	}
+	storage := evacuate.Storages(own, evacuate.Storage(cfg.Policy.Storage), aggregates)
+	var all []nova.Server
 	for _, h := range cfg.Hosts {
 		if !known[nova.HostName(h.Name)] {
 			continue
@@ -102,6 +118,20 @@ func remark(ctx context.Context, cl *rest.Client, cfg *config.Controller, known 
 		for _, r := range evacuate.Remarks(servers, policy) {
 			fmt.Fprintf(out, "warning: %s: %s\n", h.Name, r)
 		}
+		if own[nova.HostName(h.Name)] == "" && storage[nova.HostName(h.Name)] == evacuate.StorageReimage {
+			fmt.Fprintf(out, "warning: %s: its storage is reimage: what its instances have written is lost if it dies\n", h.Name)
+		}
+		stay := evacuate.Unmovable(servers, storage[nova.HostName(h.Name)], aggregates, policy)
+		for _, s := range stay[:min(len(stay), unmovableShown)] {
+			fmt.Fprintf(out, "warning: %s: %s\n", h.Name, s)
+		}
+		if more := len(stay) - unmovableShown; more > 0 {
+			fmt.Fprintf(out, "warning: %s: and %d more: `lifeboat plan %s`\n", h.Name, more, h.Name)
+		}
+		all = append(all, servers...)
+	}
+	for _, group := range evacuate.Circles(all, policy) {
+		fmt.Fprintf(out, "warning: the group %s (project/group) waits for itself by lifeboat:after: its members are moved without an order\n", group)
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func (d drillEars) Whole() bool {
 
 func (d drillEars) Silenced(since time.Time) []nova.HostName {
 	now := d.c.clock.Now()
-	limit := time.Duration(d.c.observer.judge.Missed) * d.c.observer.judge.Interval
+	limit := d.c.observer.judge.Silence()
 	var out []nova.HostName
 	for host := range d.c.observer.last() {
 		var at time.Time

@@ -21,7 +21,7 @@ func (c *Controller) newEngine() *runner.Engine {
 	hands := &hands{powers: c.powers, clock: c.clock, ask: c.askHand, applied: c.hand.applied, life: c.stop.ctx}
 	return &runner.Engine{
 		Core: evacuate.NewCore(c.policy), Ledger: ledgerPort{c}, Mind: c, Leads: c.leads, Crash: c.seams.Crash, Log: log,
-		Executor: &runner.Runner{Fencer: c.powers, Hands: hands, Storage: storage, Services: c.cloud, Aggregates: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
+		Executor: &runner.Runner{Fencer: c.powers, Hands: hands, Storage: storage, Services: c.cloud, Aggregates: c.cloud, Devices: c.cloud, Ports: ports{c}, Migrator: c.cloud, Servers: c.cloud, Evacuator: c.cloud, Quorum: ledgerPort{c}, Clock: clk, Log: log, Permits: c.permits, Lanes: make(chan struct{}, postLanes)},
 	}
 }
 
@@ -51,14 +51,14 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 	if err != nil || !after && (!off || again) {
 		return err
 	}
-	// By the operator's matrix a host that is heard may be fenced, while it is
+	// By the operator's own word a host that is heard may be fenced, while it is
 	// judged so and no longer.
-	if v := c.observer.last()[a.Host]; !after && v.State == detector.Isolated && v.Condemned() {
+	if v := c.observer.last()[a.Host]; !after && v.CondemnedAlive() {
 		return nil
 	}
 	var at time.Time
 	c.observer.with(func(t *detector.Table) { at, _, _ = t.LastHeard(a.Host) })
-	if age := c.clock.Now().Sub(at); age <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
+	if age := c.clock.Now().Sub(at); age <= c.observer.judge.Silence() {
 		return fmt.Errorf("%s was heard %s ago: it is not dead", a.Host, age.Round(100*time.Millisecond))
 	}
 	return nil
@@ -69,7 +69,7 @@ func (c *Controller) permits(a evacuate.Action) (err error) {
 func (c *Controller) listens(host nova.HostName) error {
 	var at time.Time
 	c.observer.with(func(t *detector.Table) { at, _, _ = t.LastHeard(host) })
-	if age := c.clock.Now().Sub(at); age > time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
+	if age := c.clock.Now().Sub(at); age > c.observer.judge.Silence() {
 		return fmt.Errorf("%s was not heard for %s", host, age.Round(100*time.Millisecond))
 	}
 	return nil

@@ -202,6 +202,16 @@ func (t turn) take(ctx context.Context) error {
 	}
 }
 
+// try takes it if it is nobody's.
+func (t turn) try() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func (t turn) give() { <-t }
 
 // Read reads a host's power, whatever it takes.
@@ -282,15 +292,7 @@ func (p *powers) takeIdle(host string, l turn) bool {
 	for i := range p.chains[host].Links {
 		all = all && p.spared(linkOf{host, i})
 	}
-	if all {
-		return false
-	}
-	select {
-	case l <- struct{}{}:
-		return true
-	default:
-		return false
-	}
+	return !all && l.try()
 }
 
 func (p *powers) sawOn(host string, at time.Time) {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -37,9 +36,6 @@ const (
 	guestsRetry = 5 * time.Second
 	// mostGuests is beyond what a host can run.
 	mostGuests = 5000
-	// endsKept is for how long an end is told and remembered, mostEnds how many are.
-	endsKept = 10 * time.Minute
-	mostEnds = 200
 )
 
 // guestReport is what an agent tells each controller of its instances. The heartbeats
@@ -51,17 +47,6 @@ type guestReport struct {
 	Ends []guestEnd `json:"ends,omitempty"`
 }
 
-// guestEnd is the end of one instance. Its age travels, not its time: clocks differ.
-type guestEnd struct {
-	Start  string            `json:"start"` // the agent's run
-	Serial uint64            `json:"serial"`
-	Server nova.ServerID     `json:"server"`
-	Kind   detector.GuestEnd `json:"kind"`
-	Detail string            `json:"detail,omitempty"`
-	Age    time.Duration     `json:"age"`
-	at     time.Time
-}
-
 // teller tells all controllers what runs on its host.
 type teller struct {
 	a     *Agent
@@ -69,9 +54,7 @@ type teller struct {
 	wake  chan struct{}
 	told  map[string]tellerTold // by controller; of tell alone
 
-	mu     sync.Mutex
-	serial uint64
-	ends   []guestEnd
+	ends endsHeard
 }
 
 type tellerTold struct {
@@ -79,29 +62,6 @@ type tellerTold struct {
 	at     time.Time
 	serial uint64 // of the last end that it has
 	failed time.Time
-}
-
-// heard keeps an end to be told.
-func (t *teller) heard(e guest.Event) {
-	t.a.log.Warn("an instance ended by itself", "server", e.Server, "reason", e.Kind, "detail", e.Detail)
-	t.mu.Lock()
-	t.serial++
-	t.ends = append(t.ends, guestEnd{Start: t.a.start, Serial: t.serial, Server: e.Server, Kind: e.Kind, Detail: e.Detail, at: e.At})
-	t.ends = t.ends[max(0, len(t.ends)-mostEnds):]
-	t.mu.Unlock()
-	t.poke()
-}
-
-// since are the ends after a serial, with their ages.
-func (t *teller) since(serial uint64, now time.Time) (ends []guestEnd, last uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, e := range t.ends {
-		if e.Age = now.Sub(e.at); e.Serial > serial && e.Age < endsKept {
-			ends = append(ends, e)
-		}
-	}
-	return ends, t.serial
 }
 
 func newTeller(a *Agent) *teller {
@@ -159,11 +119,11 @@ func (t *teller) tell(ctx context.Context) {
 	}
 	word, now := list.Word(), t.a.clock.Now()
 	due := map[string][]byte{}
-	_, last := t.since(0, now)
+	_, last := t.ends.since(0, now)
 	for _, c := range t.a.controllers() {
 		addr := c.Address.String()
 		old := t.told[addr]
-		ends, _ := t.since(old.serial, now)
+		ends, _ := t.ends.since(old.serial, now)
 		if now.Sub(old.failed) < guestsRetry || old.word == word && now.Sub(old.at) < guestsAgain && len(ends) == 0 {
 			continue
 		}
@@ -208,38 +168,15 @@ func (c *Controller) hearGuests(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var q guestReport
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&q); err != nil || len(q.List.Running)+len(q.List.Paused) > mostGuests ||
-		slices.ContainsFunc(slices.Concat(q.List.Running, q.List.Paused), func(id nova.ServerID) bool { return id == "" || len(id) > 64 }) {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&q); err != nil || len(q.List.Running)+len(q.List.Paused) > mostGuests || len(q.List.Agents) > mostGuests ||
+		slices.ContainsFunc(slices.Concat(q.List.Running, q.List.Paused, q.List.Agents), func(id nova.ServerID) bool { return id == "" || len(id) > 64 }) {
 		refuse(w, http.StatusBadRequest, "the list of instances is not understood")
 		return
 	}
 	now := c.clock.Now()
 	c.observer.with(func(t *detector.Table) { t.Guests(nova.HostName(host), q.Boot, q.List, now) })
-	c.observer.hearEnds(nova.HostName(host), q.Ends, now)
+	c.observer.ends.take(nova.HostName(host), q.Ends, now)
 	reply(w, struct{}{})
-}
-
-// hearEnds keeps what a host tells of the ends of its instances, each once.
-func (o *observer) hearEnds(host nova.HostName, ends []guestEnd, now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ends = slices.DeleteFunc(o.ends, func(e detector.GuestEvent) bool { return now.Sub(e.At) > endsKept })
-	for _, e := range ends[:min(len(ends), mostEnds)] {
-		id := fmt.Sprintf("%s/%s/%d", host, e.Start, e.Serial)
-		if e.Age < 0 || e.Age > endsKept || len(e.Server) > 64 || len(e.Detail) > 255 || len(id) > 400 || !slices.Contains(detector.GuestEnds, e.Kind) ||
-			slices.ContainsFunc(o.ends, func(k detector.GuestEvent) bool { return k.ID == id }) {
-			continue
-		}
-		o.ends = append(o.ends, detector.GuestEvent{ID: id, Host: host, Server: e.Server, Kind: e.Kind, Detail: e.Detail, At: now.Add(-e.Age)})
-	}
-	slices.SortStableFunc(o.ends, func(a, b detector.GuestEvent) int { return a.At.Compare(b.At) })
-}
-
-// ended are the ends that were told lately.
-func (o *observer) ended(now time.Time) []detector.GuestEvent {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(o.ends), func(e detector.GuestEvent) bool { return now.Sub(e.At) > endsKept })
 }
 
 func (o *observer) guests(now time.Time) *detector.GuestSight {
@@ -288,10 +225,11 @@ func (c *Controller) where(id nova.ServerID) (api.Whereabouts, bool) {
 func guestAlerts(s *evacuate.State, verdicts map[nova.HostName]detector.Verdict, now time.Time) []api.Alert {
 	var out []api.Alert
 	for host, v := range verdicts {
-		for name, word := range v.View.Sensors {
-			if unit, is := strings.CutPrefix(name, detector.SensorService); is && strings.HasPrefix(word, "failed") {
-				out = append(out, api.Alert{Name: api.AlertService, Host: host, Text: unit + ": " + word})
-			}
+		for unit, word := range v.FailedServices() {
+			out = append(out, api.Alert{Name: api.AlertService, Host: host, Text: unit + ": " + word})
+		}
+		if word := v.View.Sensors[detector.SensorBoot]; strings.HasPrefix(word, detector.BootUnsafe) {
+			out = append(out, api.Alert{Name: api.AlertBoot, Host: host, Text: word})
 		}
 	}
 	if s.Guests != nil {

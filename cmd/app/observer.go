@@ -26,7 +26,7 @@ type observer struct {
 	// machines are what agents have said of theirs, to this controller or another.
 	machines map[nova.HostName]fence.Identity
 	// ends are those of instances that agents told of lately.
-	ends  []detector.GuestEvent
+	ends  endsTold
 	judge detector.Policy
 	// verdicts are those of the last look.
 	verdicts map[nova.HostName]detector.Verdict
@@ -223,7 +223,7 @@ func (o *observer) memory(h *evacuate.Host, now time.Time) (at time.Time, answer
 	if h == nil {
 		return at, nil, false
 	}
-	if at, _, _ = o.table.LastHeard(h.Name); at.IsZero() || now.Sub(at) > time.Duration(o.judge.Missed)*o.judge.Interval {
+	if at, _, _ = o.table.LastHeard(h.Name); at.IsZero() || now.Sub(at) > o.judge.Silence() {
 		return at, nil, false
 	}
 	answers = o.table.Answered(h.Name, now)

@@ -16,14 +16,14 @@ func policyOf(p config.Policy, k config.Kdump, f config.Fencing) evacuate.Policy
 	out.CliffPercent, out.CliffWindow = p.Storm.Cliff.Percent, p.Storm.Cliff.Within
 	out.StormDomains = map[string]evacuate.DomainLimit{}
 	out.FlapLimit, out.FlapWindow, out.Quarantine = p.Flap.Limit, p.Flap.Window, p.Flap.Quarantine
-	out.Protect, out.Restart = evacuate.Protect(p.Protect), p.Restart
+	out.Protect, out.ProtectKey, out.Restart = evacuate.Protect(p.Protect), p.ProtectKey, p.Restart
 	out.Proofs = evacuate.Proofs{Word: evacuate.Suffices(p.Proofs.Word), Watchdog: evacuate.Suffices(p.Proofs.Watchdog), Storage: evacuate.StorageDemand(p.Proofs.Storage)}
 	for kind, l := range p.Storm.Domains {
 		out.StormDomains[kind] = evacuate.DomainLimit{Max: l.Max, Recover: l.Recover}
 	}
 	out.PerDestination, out.Destinations, out.Affinity = p.PerDestination, evacuate.Destinations(p.Destinations), evacuate.Affinity(p.Affinity)
 	out.Restarts = evacuate.Restarts{Crashed: evacuate.Restarting(p.Guests.Crashed), Rebooted: evacuate.Restarting(p.Guests.Rebooted),
-		All: p.Guests.Instances == config.GuestsAll, Limit: p.Guests.Limit, Within: p.Guests.Within}
+		All: p.Guests.Instances == config.GuestsAll, Limit: p.Guests.Limit, Within: p.Guests.Within, Key: p.Guests.Key}
 	for _, k := range p.Guests.Kinds {
 		out.Restarts.Kinds = append(out.Restarts.Kinds, detector.GuestEnd(k))
 	}
@@ -50,6 +50,7 @@ func judgeOf(p config.Policy) detector.Policy {
 	out := detector.DefaultPolicy()
 	out.Interval, out.Missed, out.HoldDown = p.HeartbeatInterval, p.Missed, p.HoldDown
 	out.IsolatedFor = p.IsolatedFor
+	out.FenceAiling = p.Services == config.FenceRunningGuests
 	out.Matrix = detector.DefaultMatrix()
 	for combination, word := range p.Matrix {
 		if word == config.FenceRunningGuests {

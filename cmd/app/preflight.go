@@ -56,7 +56,7 @@ func (v *investigator) preflight(ctx context.Context) {
 }
 
 func lives(v detector.Verdict) bool {
-	return v.State == detector.Healthy || v.State == detector.Degraded
+	return v.State.Lives()
 }
 
 // lookAhead asks each of one host's methods, and gives those that read off.

@@ -56,7 +56,7 @@ func (c *Controller) following() following {
 // hears says that this controller's own ears hear a host.
 func (c *Controller) hears(host nova.HostName) bool {
 	_, age := c.lastHeard(host)
-	return age >= 0 && age <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval
+	return age >= 0 && age <= c.observer.judge.Silence()
 }
 
 // lastHeard is the boot of a host's last heartbeat and how old that is; negative: none.
@@ -103,11 +103,12 @@ func (c *Controller) takeErrand(w http.ResponseWriter, r *http.Request) {
 
 // askHand asks another controller. An answer that was long under way is none.
 func (c *Controller) askHand(ctx context.Context, id string, q errand) (a errandAnswer, err error) {
-	i := slices.IndexFunc(c.ledger.Voters(), func(p ledger.Peer) bool { return p.ID == id })
+	voters := c.ledger.Voters()
+	i := slices.IndexFunc(voters, func(p ledger.Peer) bool { return p.ID == id })
 	if i < 0 {
 		return a, errors.New("controller " + id + " is no voter")
 	}
-	address := c.ledger.Voters()[i].Address
+	address := voters[i].Address
 	body, err := json.Marshal(q)
 	if err != nil {
 		return a, err
@@ -221,12 +222,10 @@ func (v *investigator) lookBy(ctx context.Context, of lookOf) {
 func (c *Controller) lookThrough(ctx context.Context, of lookOf, i int) (a errandAnswer, ok bool) {
 	host := string(of.host)
 	turn, link := c.powers.locks[host], c.powers.links[host][i]
-	select {
-	case turn <- struct{}{}:
-		defer turn.give()
-	default:
+	if !turn.try() {
 		return a, false
 	}
+	defer turn.give()
 	most := fence.CallTimeout + reachMost
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()

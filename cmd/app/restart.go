@@ -3,9 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,7 +64,7 @@ func (r *restarter) tend(ctx context.Context) {
 	}
 	began := a.clock.Now()
 	var o restartOrder
-	if err := r.ask(ctx, http.MethodGet, nil, &o); err != nil || o.ID <= r.last {
+	if err := a.askLeader(ctx, pathRestart, nil, &o); err != nil || o.ID <= r.last {
 		a.log.Info("an agent may not be restarted after all", "token", contacts[i].Restart, "reason", err)
 		return
 	}
@@ -127,38 +125,11 @@ func (r *restarter) well() bool {
 func (r *restarter) tell(ctx context.Context) {
 	body, err := json.Marshal(r.due)
 	if err == nil {
-		err = r.ask(ctx, http.MethodPost, body, nil)
+		err = r.a.askLeader(ctx, pathRestart, body, nil)
 	}
 	if err != nil {
 		r.a.log.Warn("no controller took down what came of a restart", "token", r.due.ID, "reason", err)
 		return
 	}
 	r.due = nil
-}
-
-// ask asks the controllers in turn: only the leader answers.
-func (r *restarter) ask(ctx context.Context, method string, body []byte, answer any) error {
-	cl, err := r.a.client()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, addr := range (&gatekeeper{agent: r.a}).addresses() {
-		actx, cancel := context.WithTimeout(ctx, gatePatience)
-		url := "https://" + addr + pathRestart
-		if method == http.MethodPost {
-			err = postJSON(actx, cl, url, body, answer)
-		} else {
-			var req *http.Request
-			if req, err = http.NewRequestWithContext(actx, method, url, http.NoBody); err == nil {
-				err = doJSON(cl, req, answer)
-			}
-		}
-		cancel()
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", addr, err))
-	}
-	return errors.Join(errs...)
 }

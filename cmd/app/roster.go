@@ -34,6 +34,11 @@ type roster struct {
 	// Watches says that the mode of the asking host only watches: its start gate is open
 	// even where no controller answers later.
 	Watches bool `json:"watches,omitempty"`
+	// Leave says why the services of the asking host are not to be restarted, "" if they
+	// may be.
+	Leave string `json:"leave,omitempty"`
+	// Boot is the agent's own note of the boot in which it was told.
+	Boot string `json:"boot,omitempty"`
 	// Ring renews the ring's keys with the roster, so that a rotation reaches
 	// everybody. Nil: this controller does not know.
 	Ring *ringGrant `json:"ring,omitempty"`

@@ -50,6 +50,8 @@ type Seams struct {
 	Watchdog func(path string, timeout time.Duration) (watchdog.Device, error)
 	// Guests watches a host's libvirt.
 	Guests func(changed func(), heard func(guest.Event)) Guests
+	// Program runs a program for the agent's services, such as systemctl.
+	Program func(ctx context.Context, argv []string) (string, error)
 	// Crash is called at named points; a process may end there.
 	Crash func(point string)
 	// Fatal is told that the process must not go on; it ends if nobody is.

@@ -34,21 +34,39 @@ type gateAnswer struct {
 // answerGate is the leader's alone, verified: a follower may not know yet what has
 // been begun.
 func (c *Controller) answerGate(w http.ResponseWriter, r *http.Request) {
+	host, ok := c.asksLeader(w, r, "only enrolled hosts have a start gate")
+	if !ok {
+		return
+	}
+	var a gateAnswer
+	acts, asks := c.acts(host), false
+	c.machine.Locked(func(s *evacuate.State) {
+		a.Open, a.Reason = s.StartGate(host, acts)
+		asks = acts && s.AsksNova(host)
+	})
+	if a.Open && asks {
+		if why := c.engine.Gate(host); why != "" {
+			a.Open, a.Reason = false, why
+		}
+	}
+	reply(w, a)
+}
+
+// asksLeader gives the host that asks what the leader alone may answer; where nobody may
+// answer it has refused. others is what anybody is told who is no host.
+func (c *Controller) asksLeader(w http.ResponseWriter, r *http.Request, others string) (host nova.HostName, ok bool) {
 	kind, name, _ := peer.Identity(r)
 	if kind != peer.Host {
-		refuse(w, http.StatusForbidden, "only enrolled hosts have a start gate")
-		return
+		refuse(w, http.StatusForbidden, others)
+		return "", false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
 	if err := c.ledger.Verify(ctx); err != nil || !c.leads() {
 		refuse(w, http.StatusMisdirectedRequest, "this controller does not lead: ask another")
-		return
+		return "", false
 	}
-	var a gateAnswer
-	acts := c.acts(nova.HostName(name))
-	c.machine.Locked(func(s *evacuate.State) { a.Open, a.Reason = s.StartGate(nova.HostName(name), acts) })
-	reply(w, a)
+	return nova.HostName(name), true
 }
 
 // acts says that the mode in force for a host is one that acts.
@@ -76,6 +94,8 @@ type gateWord struct {
 	Reason string    `json:"reason"`
 	By     string    `json:"by,omitempty"`
 	At     time.Time `json:"at"`
+	// Alone says that no controller answered.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // States of a host's start gate, as its agent tells them.
@@ -94,6 +114,10 @@ type GateOptions struct {
 	// controller answers.
 	Override bool
 	Reason   string
+	// Socket is where an agent answers for its host, to whoever has neither its key nor
+	// its configuration; Command is what is run once the gate is open.
+	Socket  string
+	Command []string
 }
 
 // errGateShut ends a gate that was asked once.
@@ -102,6 +126,17 @@ var errGateShut = errors.New("the start gate is closed")
 // RunGate waits until this host may start its nova-compute and its guests. It is what
 // systemd runs before them.
 func RunGate(o GateOptions) error {
+	if o.Socket != "" && o.Override {
+		return errors.New("an override is root's on the host itself: without --socket")
+	}
+	if len(o.Command) > 0 && o.Socket == "" {
+		return errors.New("a command is run behind --socket alone; systemd runs its own")
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	if o.Socket != "" {
+		return waitAtSocket(ctx, o)
+	}
 	cfg, err := config.LoadAgent(o.Config)
 	if err != nil {
 		return err
@@ -113,8 +148,7 @@ func RunGate(o GateOptions) error {
 	if o.Override {
 		return g.override(o.Reason)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer cancel()
+	g.crier = newCrier()
 	return g.wait(ctx, o.Once)
 }
 
@@ -124,6 +158,7 @@ type gatekeeper struct {
 	boot  string
 	dir   string
 	said  string
+	crier *crier // nil: nobody is told
 }
 
 func newGatekeeper(cfg *config.Agent, log *slog.Logger, seams Seams) (*gatekeeper, error) {
@@ -145,6 +180,9 @@ func (g *gatekeeper) wait(ctx context.Context, once bool) error {
 	for {
 		w := g.look(ctx)
 		g.note(w)
+		if g.crier != nil {
+			g.crier.heed(w)
+		}
 		if w.State != gateClosed {
 			return nil
 		}
@@ -169,44 +207,62 @@ func (g *gatekeeper) look(ctx context.Context) gateWord {
 		}
 		return w
 	}
-	w.Reason = "no controller answers: " + err.Error()
+	w.Reason, w.Alone = "no controller answers: "+err.Error(), true
 	if o, ok := readGate(filepath.Join(g.dir, gateOverride)); ok && o.Boot == g.boot {
 		w.State, w.By, w.Reason = gateOverridden, o.By, o.Reason
-	} else if g.agent.roster.Watches {
+	} else if last := g.agent.lastRoster(); last.Watches {
 		w.State, w.Reason = gateOpen, "no controller answers, and the mode that they last told only watches"
+		if last.Boot != g.boot {
+			w.Reason += " (told to a former boot)"
+		}
 	}
 	return w
 }
 
-func (g *gatekeeper) ask(ctx context.Context) (gateAnswer, error) {
-	var a gateAnswer
-	cl, err := g.agent.client()
+func (g *gatekeeper) ask(ctx context.Context) (a gateAnswer, err error) {
+	err = g.agent.askLeader(ctx, pathGate, nil, &a)
+	return a, err
+}
+
+// askLeader asks the controllers in turn, of which the leader alone answers: by POST
+// where there is a body, else by GET.
+func (a *Agent) askLeader(ctx context.Context, path string, body []byte, answer any) error {
+	cl, err := a.client()
 	if err != nil {
-		return a, err
+		return err
 	}
 	var errs []error
-	for _, addr := range g.addresses() {
-		actx, cancel := context.WithTimeout(ctx, gatePatience)
-		req, err := http.NewRequestWithContext(actx, http.MethodGet, "https://"+addr+pathGate, http.NoBody)
-		if err == nil {
-			err = doJSON(cl, req, &a)
-		}
-		cancel()
-		if err == nil {
-			return a, nil
+	for _, addr := range a.addresses() {
+		if err = askOne(ctx, cl, "https://"+addr+path, body, answer); err == nil {
+			return nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", addr, err))
 	}
-	return a, errors.Join(errs...)
+	return errors.Join(errs...)
+}
+
+func askOne(ctx context.Context, cl *http.Client, url string, body []byte, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, gatePatience)
+	defer cancel()
+	if body != nil {
+		return postJSON(ctx, cl, url, body, answer)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	return doJSON(cl, req, answer)
 }
 
 // addresses are those of the file, then those that the roster knows beside.
-func (g *gatekeeper) addresses() (all []string) {
+func (a *Agent) addresses() (all []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	seen := map[string]bool{}
-	for _, c := range g.agent.cfg.Controllers {
+	for _, c := range a.cfg.Controllers {
 		all, seen[c.String()] = append(all, c.String()), true
 	}
-	for _, c := range g.agent.roster.Controllers {
+	for _, c := range a.roster.Controllers {
 		if !seen[c.Address] {
 			all = append(all, c.Address)
 		}

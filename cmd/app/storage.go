@@ -144,13 +144,8 @@ func (s *storages) due(lives func(string) bool, now time.Time) string {
 	defer s.mu.Unlock()
 	hosts := slices.SortedFunc(maps.Keys(s.turns), func(a, b string) int { return cmp.Or(s.next[a].Compare(s.next[b]), strings.Compare(a, b)) })
 	for _, h := range hosts {
-		if s.next[h].After(now) || !lives(h) {
-			continue
-		}
-		select {
-		case s.turns[h] <- struct{}{}:
+		if !s.next[h].After(now) && lives(h) && s.turns[h].try() { // else its recovery calls
 			return h
-		default: // its recovery calls
 		}
 	}
 	return ""

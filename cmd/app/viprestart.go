@@ -125,7 +125,7 @@ func (r *restarts) calm() bool {
 func (r *restarts) hosts() map[nova.HostName]detector.Domain {
 	all, verdicts := map[nova.HostName]detector.Domain{}, r.c.observer.last()
 	for _, row := range r.c.vips.rows(r.c.clock.Now()) {
-		if v := verdicts[row.Host].State; v == detector.Healthy || v == detector.Degraded {
+		if lives(verdicts[row.Host]) {
 			all[row.Host] = row.Domain
 		}
 	}
@@ -224,18 +224,11 @@ func (r *restarts) order(host nova.HostName) *restartOrder {
 }
 
 func (c *Controller) answerRestart(w http.ResponseWriter, r *http.Request) {
-	kind, name, _ := peer.Identity(r)
-	if kind != peer.Host {
-		refuse(w, http.StatusForbidden, "only enrolled hosts have agents to restart")
+	host, ok := c.asksLeader(w, r, "only enrolled hosts have agents to restart")
+	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	if err := c.ledger.Verify(ctx); err != nil || !c.leads() {
-		refuse(w, http.StatusMisdirectedRequest, "this controller does not lead: ask another")
-		return
-	}
-	o := c.vips.restarts.order(nova.HostName(name))
+	o := c.vips.restarts.order(host)
 	if o == nil {
 		refuse(w, http.StatusConflict, "nothing may be restarted there now")
 		return

@@ -41,7 +41,7 @@ func (c *Controller) World() evacuate.World {
 		settled = evacuate.Settled(s, c.policy, c.clock.Now())
 	})
 	w.Now = c.clock.Now()
-	w.Guests, w.Ends = c.observer.guests(w.Now), c.observer.ended(w.Now)
+	w.Guests, w.Ends = c.observer.guests(w.Now), c.observer.ends.lately(w.Now)
 	w.Kdump = c.dumps.sight(w.Now, c.policy.KdumpQuiet)
 	reporting := c.observer.freshControllers()
 	w.Network = evacuate.NetworkSight{Voters: voters, Fresh: len(reporting), Reporting: reporting}
@@ -51,7 +51,7 @@ func (c *Controller) World() evacuate.World {
 			continue
 		}
 		w.Network.Known++
-		if v.Silent <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {
+		if v.Silent <= c.observer.judge.Silence() {
 			w.Network.Heard++
 		}
 	}

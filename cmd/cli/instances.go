@@ -26,7 +26,11 @@ func (s *shell) instances() *cobra.Command {
 			return s.print(all, func(w io.Writer) {
 				fmt.Fprintln(w, "AT\tINSTANCE\tHOST\tCAUSE\tDONE\tWHY")
 				for _, x := range all {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.At.UTC().Format(time.DateTime), x.Server, x.Host, x.Cause, x.State, x.Reason)
+					server, host := string(x.Server), string(x.Host)
+					if x.Count > 1 {
+						server, host = fmt.Sprintf("%d instances", x.Count), x.Detail
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.At.UTC().Format(time.DateTime), server, host, x.Cause, x.State, x.Reason)
 				}
 			})
 		}))

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/config/identity"
+	"github.com/lifeboat-ha/lifeboat/evacuate/api"
 )
 
 func (s *shell) enroll() *cobra.Command {
@@ -131,6 +133,7 @@ func (s *shell) configCmd() *cobra.Command {
 			if s.hooks.CheckOnline == nil {
 				return absent("online check")
 			}
+			s.bootWarnings(ctx)
 			if err := s.hooks.CheckOnline(ctx, cfg, s.out); err != nil {
 				return err
 			}
@@ -148,6 +151,23 @@ func (s *shell) configCmd() *cobra.Command {
 		return nil
 	})
 	return group("config", "check configuration files", check, show)
+}
+
+// bootWarnings tells what the hosts' agents have found of guests that start at boot; they
+// alone can look, so a controller that runs is asked.
+func (s *shell) bootWarnings(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var all []api.Alert
+	if err := s.get(ctx, "/v1/alerts", &all); err != nil {
+		fmt.Fprintf(s.out, "note: no controller answers, so what starts guests as hosts boot was not looked at: %v\n", err)
+		return
+	}
+	for _, a := range all {
+		if a.Name == api.AlertBoot {
+			fmt.Fprintf(s.out, "warning: %s: as it boots: %s\n", a.Host, a.Text)
+		}
+	}
 }
 
 func (s *shell) demo() *cobra.Command {

@@ -37,6 +37,8 @@ func gate(args []string) error {
 	f.BoolVar(&o.Once, "once", false, "ask once: end with 1 if the gate is closed")
 	f.BoolVar(&o.Override, "override", false, "open it for this boot where no controller answers; needs --reason")
 	f.StringVar(&o.Reason, "reason", "", "why, for --override")
+	f.StringVar(&o.Socket, "socket", "", "ask the agent at this `socket` (its gate_socket), without its key; then run what follows --")
 	_ = f.Parse(args) // it exits
+	o.Command = f.Args()
 	return app.RunGate(o)
 }

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/digitalocean/go-libvirt"
@@ -14,7 +15,7 @@ import (
 // lack.
 var (
 	needed = []libvirt.DomainEventID{libvirt.DomainEventIDLifecycle}
-	wanted = []libvirt.DomainEventID{libvirt.DomainEventIDWatchdog, libvirt.DomainEventIDIoErrorReason}
+	wanted = []libvirt.DomainEventID{libvirt.DomainEventIDWatchdog, libvirt.DomainEventIDIoErrorReason, libvirt.DomainEventIDAgentLifecycle}
 )
 
 // Event is what became of one instance.
@@ -40,11 +41,37 @@ func (w *Watch) read(e any) (Event, bool) {
 		ev.Server = serverID(e.Msg.Dom.UUID)
 		ev.Kind = lifecycle(libvirt.DomainEventType(e.Msg.Event), e.Msg.Detail)
 	case *libvirt.DomainEventCallbackWatchdogMsg:
-		ev.Server, ev.Kind = serverID(e.Msg.Dom.UUID), detector.GuestWatchdog
+		ev.Server = serverID(e.Msg.Dom.UUID)
+		ev.Kind, ev.Detail = ranOut(libvirt.DomainEventWatchdogAction(e.Msg.Action))
 	case *libvirt.DomainEventCallbackIOErrorReasonMsg:
-		ev.Server, ev.Kind, ev.Detail = serverID(e.Msg.Dom.UUID), detector.GuestIOError, e.Msg.DevAlias+" "+e.Msg.Reason
+		ev.Server = serverID(e.Msg.Dom.UUID)
+		ev.Kind, ev.Detail = storageFailed(libvirt.DomainEventIOErrorAction(e.Msg.Action), e.Msg.DevAlias, e.Msg.Reason)
 	}
 	return ev, ev.Kind != ""
+}
+
+// ranOut names what a guest's own watchdog does as it runs out. One that resets the guest
+// has mended it already, and one that only counts or injects an interrupt leaves it to the
+// guest (hw:watchdog_action of Nova: reset, poweroff, pause, none).
+func ranOut(action libvirt.DomainEventWatchdogAction) (detector.GuestEnd, string) {
+	switch action {
+	case libvirt.DomainEventWatchdogPause:
+		return detector.GuestWatchdog, "paused"
+	case libvirt.DomainEventWatchdogPoweroff, libvirt.DomainEventWatchdogShutdown:
+		return detector.GuestWatchdog, "powered off"
+	case libvirt.DomainEventWatchdogNone, libvirt.DomainEventWatchdogReset, libvirt.DomainEventWatchdogDebug, libvirt.DomainEventWatchdogInjectnmi:
+	}
+	return "", ""
+}
+
+// storageFailed names an error that stopped a guest, or that it was told of. What is ignored
+// is none.
+func storageFailed(action libvirt.DomainEventIOErrorAction, device, reason string) (detector.GuestEnd, string) {
+	word := map[libvirt.DomainEventIOErrorAction]string{libvirt.DomainEventIoErrorPause: "paused", libvirt.DomainEventIoErrorReport: "told to the guest"}[action]
+	if word == "" {
+		return "", ""
+	}
+	return detector.GuestIOError, strings.Join(strings.Fields(device+" "+reason), " ") + ", " + word
 }
 
 // lifecycle names the ends among lifecycle events (libvirt/libvirt-domain.h).

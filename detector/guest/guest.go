@@ -59,6 +59,11 @@ type Watch struct {
 	list detector.Guests
 	word string
 	told bool
+	// autostart was listed at autostartAt; zero: not in this session.
+	autostart   []string
+	autostartAt time.Time
+	// agents are the guest agents of what runs; of the session's goroutine alone.
+	agents map[libvirt.UUID]agentSeen
 }
 
 // New makes a watch; Run runs it.
@@ -119,7 +124,7 @@ func (w *Watch) lost(err error) {
 	word = strings.ToValidUTF8(word[:min(len(word), mostWord)], "")
 	w.mu.Lock()
 	fresh := w.word != word
-	w.list, w.told, w.word = detector.Guests{}, false, word
+	w.list, w.told, w.word, w.autostartAt = detector.Guests{}, false, word, time.Time{}
 	w.mu.Unlock()
 	if fresh {
 		w.o.Log.Warn("libvirt does not tell which instances run here", "reason", err)
@@ -171,6 +176,7 @@ func (w *Watch) session(ctx context.Context) error {
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	w.agents = map[libvirt.UUID]agentSeen{}
 	// The library has no deadlines, and its way to end a subscription can hang: closing
 	// the connection ends everything.
 	l := libvirt.NewWithDialer(dialled{conn})
@@ -229,30 +235,15 @@ const (
 
 func (w *Watch) look(ctx context.Context, conn net.Conn, l *libvirt.Libvirt) error {
 	var g detector.Guests
-	err := within(ctx, conn, "list the domains", func() error {
-		// The paused first: one that goes on in between is then in both, and counts as
-		// running.
-		paused, _, err := l.ConnectListAllDomains(1, stands)
-		if err != nil {
-			return err
-		}
-		running, _, err := l.ConnectListAllDomains(1, runs)
-		if err != nil {
-			return err
-		}
-		for _, d := range running {
-			g.Running = append(g.Running, serverID(d.UUID))
-		}
-		for _, d := range paused {
-			g.Paused = append(g.Paused, serverID(d.UUID))
-		}
-		return nil
+	err := within(ctx, conn, "list the domains", func() (err error) {
+		g, err = w.listed(l)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	w.found(g)
-	return nil
+	return w.lookAutostart(ctx, conn, l)
 }
 
 // errClosed is a libvirt that went away.
@@ -269,7 +260,9 @@ func (w *Watch) wait(ctx context.Context, heard <-chan any) error {
 			if !ok {
 				return errClosed
 			}
-			if ev, tells := w.read(e); tells {
+			if a, is := e.(*libvirt.DomainEventCallbackAgentLifecycleMsg); is {
+				w.agentChanged(a)
+			} else if ev, tells := w.read(e); tells {
 				w.o.Heard(ev)
 			}
 			if soon == nil {

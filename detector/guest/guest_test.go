@@ -114,3 +114,45 @@ func TestNoAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestAgentChanged: libvirt's events say when a guest agent comes and goes; a domain that was
+// started anew is described anew.
+func TestAgentChanged(t *testing.T) {
+	w := watchOf(Options{})
+	w.agents = map[libvirt.UUID]agentSeen{}
+	u := libvirt.UUID{1}
+	tell := func(run int32, state libvirt.ConnectDomainEventAgentLifecycleState) {
+		w.agentChanged(&libvirt.DomainEventCallbackAgentLifecycleMsg{Dom: libvirt.Domain{UUID: u, ID: run}, State: int32(state)})
+	}
+	seen := func(run int32) int { return len(w.agentsOf(nil, []libvirt.Domain{{UUID: u, ID: run}})) }
+	tell(3, libvirt.ConnectDomainEventAgentLifecycleStateConnected)
+	if n := seen(3); n != 1 {
+		t.Errorf("it is there: %d", n)
+	}
+	tell(3, libvirt.ConnectDomainEventAgentLifecycleStateDisconnected)
+	if n := seen(3); n != 0 {
+		t.Errorf("it has gone: %d", n)
+	}
+	if g := w.agentsOf(nil, nil); len(g) > 0 || len(w.agents) > 0 {
+		t.Errorf("a domain that ended is remembered: %v", w.agents)
+	}
+}
+
+// TestEnds: which action of a watchdog or of a failed disk is an end.
+func TestEnds(t *testing.T) {
+	for action, want := range map[libvirt.DomainEventWatchdogAction]detector.GuestEnd{
+		libvirt.DomainEventWatchdogNone: "", libvirt.DomainEventWatchdogReset: "", libvirt.DomainEventWatchdogInjectnmi: "",
+		libvirt.DomainEventWatchdogPause: detector.GuestWatchdog, libvirt.DomainEventWatchdogPoweroff: detector.GuestWatchdog, libvirt.DomainEventWatchdogShutdown: detector.GuestWatchdog,
+	} {
+		if kind, word := ranOut(action); kind != want || (word == "") != (want == "") {
+			t.Errorf("watchdog action %d: %q %q", action, kind, word)
+		}
+	}
+	for action, want := range map[libvirt.DomainEventIOErrorAction]string{
+		libvirt.DomainEventIoErrorNone: "", libvirt.DomainEventIoErrorPause: "vda enospc, paused", libvirt.DomainEventIoErrorReport: "vda enospc, told to the guest",
+	} {
+		if kind, word := storageFailed(action, "vda", "enospc"); word != want || (kind == "") != (want == "") {
+			t.Errorf("error action %d: %q %q", action, kind, word)
+		}
+	}
+}

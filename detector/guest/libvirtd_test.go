@@ -5,6 +5,7 @@ package guest
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -248,6 +249,75 @@ func TestLibvirtd(t *testing.T) {
 	})
 	d.start()
 	until(t, "the next daemon is asked", lists(0, 0))
+}
+
+// TestLibvirtdAgent: a real libvirt describes a guest agent's channel as it is read, through
+// the read-only socket. Firmware alone opens none, so the open one is the same description
+// with the word that libvirt has for it.
+func TestLibvirtdAgent(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t)
+	d.boot(5, "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>")
+	d.boot(6, "")
+	w := watchOf(Options{Sockets: []string{d.socket("libvirt-sock-ro")}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { w.Run(ctx) })
+	defer func() { cancel(); run.Wait() }()
+	until(t, "two run, no agent is there", func() bool {
+		g, known := w.List()
+		return known && len(g.Running) == 2 && len(g.Agents) == 0
+	})
+	desc, err := d.rw.DomainGetXMLDesc(libvirt.Domain{Name: "instance-5", UUID: uuidOf(5), ID: -1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if agentOpen(desc) || !strings.Contains(desc, agentChannel) || !strings.Contains(desc, "state='disconnected'") {
+		t.Errorf("its channel is open before the guest runs anything: %s", desc)
+	}
+	if !agentOpen(strings.Replace(desc, "state='disconnected'", "state='connected'", 1)) {
+		t.Error("a channel that is open is not seen")
+	}
+}
+
+// uuidOf is libvirt's form of the n-th guest's.
+func uuidOf(n int) (u libvirt.UUID) {
+	b, _ := hex.DecodeString(strings.ReplaceAll(string(uuid(n)), "-", ""))
+	copy(u[:], b)
+	return u
+}
+
+// TestLibvirtdAutostart: of the domains that libvirt starts by itself those of Nova are told.
+func TestLibvirtdAutostart(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t)
+	define := func(n int, metadata string) {
+		x, err := d.rw.DomainDefineXML(fmt.Sprintf(`<domain type='qemu'><name>instance-%d</name><uuid>%s</uuid><metadata>%s</metadata><memory unit='MiB'>16</memory>
+<os><type arch='x86_64' machine='pc'>hvm</type></os></domain>`, n, uuid(n), metadata))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.rw.DomainSetAutostart(x, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	define(7, "<nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'><nova:name>web</nova:name></nova:instance>")
+	define(8, "") // an operator's own
+	w := watchOf(Options{Sockets: []string{d.socket("libvirt-sock-ro")}})
+	if _, known := w.Autostart(); known {
+		t.Error("known before it was asked")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { w.Run(ctx) })
+	defer func() { cancel(); run.Wait() }()
+	until(t, "Nova's is told", func() bool {
+		names, known := w.Autostart()
+		return known && slices.Equal(names, []string{"instance-7"})
+	})
+	d.kill()
+	until(t, "nothing is known", func() bool { _, known := w.Autostart(); return !known })
+	d.start()
 }
 
 // TestLibvirtdStuck: a libvirtd that is stopped answers nothing: there is no list until

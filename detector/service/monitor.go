@@ -81,19 +81,26 @@ func (m *Monitor) Look(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		watches := m.o.Watches()
 		m.mu.Lock()
 		w, now := m.wards[i], m.o.Now()
 		before := w.condition
 		w.See(condition, why, now)
 		due := w.Due(m.active, now)
-		if due {
+		switch {
+		case due && watches:
+			w.Spared(now)
+		case due:
 			w.Tried(now)
 		}
 		m.mu.Unlock()
 		if before != condition && before != "" {
 			m.o.Log.Warn("a service of this host changed", "service", u.Name, "former", before, "state", condition, "reason", why)
 		}
-		if due {
+		switch {
+		case due && watches:
+			m.o.Log.Warn("a service would be restarted, but the mode only watches", "service", u.Name)
+		case due:
 			m.restart(ctx, u)
 		}
 	}
@@ -114,10 +121,6 @@ func (m *Monitor) restart(ctx context.Context, u Unit) {
 	if len(argv) == 0 {
 		// Its start may wait for the start gate: it is only asked for.
 		argv = []string{"systemctl", "--no-block", "restart", "--", u.Name}
-	}
-	if m.o.Watches() {
-		m.o.Log.Warn("a service would be restarted, but the mode only watches", "service", u.Name)
-		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, restartTime)
 	defer cancel()
@@ -140,7 +143,7 @@ func (m *Monitor) read(ctx context.Context, u Unit) (Condition, string) {
 		}
 		return Unread, short(err.Error())
 	}
-	out, err := m.o.Run(ctx, []string{"systemctl", "show", "--property=LoadState,ActiveState,Result", "--", u.Name})
+	out, err := m.o.Run(ctx, []string{"systemctl", "show", "--property=LoadState,ActiveState,SubState,Result", "--", u.Name})
 	if err != nil {
 		return Unread, short(err.Error())
 	}
@@ -159,12 +162,16 @@ func unitCondition(show string) (Condition, string) {
 		return Unread, "the unit is " + said["LoadState"]
 	case state == "active" || state == "reloading":
 		return Active, ""
+	case state == "activating" && (said["SubState"] == "start-pre" || said["SubState"] == "condition"):
+		return Waiting, ""
 	case state == "activating":
 		return Starting, ""
 	case state == "failed":
 		return Failed, said["Result"]
-	case state == "inactive" || state == "deactivating":
+	case state == "inactive":
 		return Stopped, ""
+	case state == "deactivating":
+		return Stopping, ""
 	}
 	return Unread, fmt.Sprintf("systemd says %q", said["ActiveState"])
 }

@@ -37,10 +37,26 @@ func TestWard(t *testing.T) {
 		want      []int
 		word      string
 	}{
-		"it fails for good":         {Ward{Limit: 3}, always(Failed), 3600, true, []int{10, 20, 40}, "failed: 3 restarts did not help"},
-		"it is well":                {Ward{Limit: 3}, always(Active), 600, true, nil, "active"},
-		"somebody has stopped it":   {Ward{Limit: 3}, always(Stopped), 600, true, nil, "stopped"},
-		"it starts for ever":        {Ward{Limit: 3}, always(Starting), 600, true, nil, "starting"},
+		"it fails for good":       {Ward{Limit: 3}, always(Failed), 3600, true, []int{10, 20, 40}, "failed for good: 3 restarts did not help"},
+		"it is well":              {Ward{Limit: 3}, always(Active), 600, true, nil, "active"},
+		"somebody has stopped it": {Ward{Limit: 3}, always(Stopped), 600, true, nil, "stopped"},
+		"it starts":               {Ward{Limit: 3}, always(Starting), 590, true, nil, "starting"},
+		"it starts for ever":      {Ward{Limit: 3}, always(Starting), 611, true, nil, "failed for good: it does not start"},
+		"it waits at its gate":    {Ward{Limit: 3}, always(Waiting), 3600, true, nil, "waiting"},
+		"it stops":                {Ward{Limit: 3}, always(Stopping), 290, true, nil, "stopping"},
+		"it stops for ever":       {Ward{Limit: 3}, always(Stopping), 311, true, nil, "failed for good: its stop does not end"},
+		"systemd starts it again and again": {Ward{Limit: 3}, func(s int) Condition {
+			if s%20 < 10 {
+				return Active
+			}
+			return Starting
+		}, 700, true, nil, "failed for good: it does not start"},
+		"it started at last": {Ward{Limit: 3}, func(s int) Condition {
+			if s < 500 {
+				return Starting
+			}
+			return Active
+		}, 700, true, nil, "active"},
 		"it can't be read":          {Ward{Limit: 3}, always(Unread), 600, true, nil, "unknown"},
 		"systemd has restarted it":  {Ward{Limit: 3}, func(s int) Condition { return map[bool]Condition{true: Failed, false: Active}[s == 100] }, 600, true, nil, "active"},
 		"the one before it is down": {Ward{Limit: 3, After: "agent"}, always(Failed), 600, false, nil, "failed"},
@@ -56,7 +72,7 @@ func TestWard(t *testing.T) {
 				return Failed
 			}
 			return Active
-		}, 4000, true, []int{10, 3610}, "failed: 1 restarts did not help"},
+		}, 4000, true, []int{10, 3610}, "failed for good: 1 restarts did not help"},
 	} {
 		w := c.ward
 		if got := run(&w, c.condition, c.most, c.active); !slices.Equal(got, c.want) || w.Word() != c.word {
@@ -67,13 +83,16 @@ func TestWard(t *testing.T) {
 
 func TestUnitCondition(t *testing.T) {
 	for said, want := range map[string]Condition{
-		"LoadState=loaded\nActiveState=active\nResult=success\n":       Active,
-		"LoadState=loaded\nActiveState=reloading\nResult=success\n":    Active,
-		"LoadState=loaded\nActiveState=activating\nResult=exit-code\n": Starting,
-		"LoadState=loaded\nActiveState=failed\nResult=signal\n":        Failed,
-		"LoadState=loaded\nActiveState=inactive\nResult=success\n":     Stopped,
-		"LoadState=not-found\nActiveState=inactive\nResult=success\n":  Unread,
-		"LoadState=masked\nActiveState=failed\nResult=success\n":       Unread,
+		"LoadState=loaded\nActiveState=active\nResult=success\n":                              Active,
+		"LoadState=loaded\nActiveState=reloading\nResult=success\n":                           Active,
+		"LoadState=loaded\nActiveState=activating\nResult=exit-code\n":                        Starting,
+		"LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n": Starting,
+		"LoadState=loaded\nActiveState=activating\nSubState=start-pre\nResult=success\n":      Waiting,
+		"LoadState=loaded\nActiveState=deactivating\nSubState=stop-sigkill\nResult=success\n": Stopping,
+		"LoadState=loaded\nActiveState=failed\nResult=signal\n":                               Failed,
+		"LoadState=loaded\nActiveState=inactive\nResult=success\n":                            Stopped,
+		"LoadState=not-found\nActiveState=inactive\nResult=success\n":                         Unread,
+		"LoadState=masked\nActiveState=failed\nResult=success\n":                              Unread,
 		"": Unread,
 	} {
 		if got, why := unitCondition(said); got != want {

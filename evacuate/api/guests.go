@@ -13,11 +13,13 @@ import (
 )
 
 // AlertTwin is an instance that runs on more than one host, AlertNotRestarted one that
-// was to be started again and does not run, AlertService a service that its agent watches.
+// was to be started again and does not run, AlertService a service that its agent watches,
+// AlertBoot a host that may start guests as it boots though they run elsewhere by then.
 const (
 	AlertTwin         = "runs-twice"
 	AlertNotRestarted = "not-restarted"
 	AlertService      = "service-failed"
+	AlertBoot         = "boot-unsafe"
 )
 
 // Whereabouts is where one instance is, by all that know.
@@ -103,6 +105,9 @@ func (m *Metrics) guests(ch chan<- prometheus.Metric, state *evacuate.State, ver
 			if unit, is := strings.CutPrefix(name, detector.SensorService); is {
 				m.gauge(ch, "host_service_up", b(!strings.HasPrefix(word, "failed") && !strings.HasPrefix(word, "unknown")), string(host), unit)
 			}
+		}
+		if word := v.View.Sensors[detector.SensorBoot]; strings.HasPrefix(word, detector.BootSafe) || strings.HasPrefix(word, detector.BootUnsafe) {
+			m.gauge(ch, "host_boot_safe", b(strings.HasPrefix(word, detector.BootSafe)), string(host))
 		}
 		if word, ok := v.View.Sensors[detector.SensorGuests]; ok {
 			m.gauge(ch, "host_guests_known", b(!strings.HasPrefix(word, detector.GuestsUnknown)), string(host))

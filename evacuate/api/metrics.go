@@ -61,6 +61,7 @@ func NewMetrics(reg prometheus.Registerer, s Source, now func() time.Time, versi
 		{"host_watchdog_bound_seconds", "From the host's last heartbeat to the surest reset by its own watchdog.", []string{"host"}},
 		{"host_bmc_identity", "1 for how the machine behind a fencing method compares with the host.", []string{"host", "method", "match"}},
 		{"host_start_gate", "1 for the state of a host's start gate, as its agent tells it.", []string{"host", "state"}},
+		{"host_boot_safe", "0 if the host may start guests as it boots that run elsewhere by then, or has no start gate; where its agent knows.", []string{"host"}},
 		{"recovery_open", "1 for each recovery that is not closed, at its step.", []string{"host", "step"}},
 		{"recovery_instances", "Instances of a recovery whose evacuations are under way, by how far they are.", []string{"host", "state"}},
 		{"recovery_left_seconds", "How long the rest of a recovery's instances will take at the pace seen; without those that wait.", []string{"host"}},
@@ -69,6 +70,7 @@ func NewMetrics(reg prometheus.Registerer, s Source, now func() time.Time, versi
 		{"agent_missing", "1 for a nova-compute without an agent.", []string{"host"}},
 		{"agent_unknown", "1 for an agent that Nova does not know.", []string{"host"}},
 		{"instances_not_moved", "Instances left on a fenced host.", []string{"host", "reason"}},
+		{"instances_not_verified", "Instances moved off a host that are not as they were: state, power, lock, volumes or ports.", []string{"host"}},
 		{"capacity_known", "1 if Placement told lately what is left on the hosts (leader).", nil},
 		{"capacity_spare_failures", "How many hosts, the fullest first, may die so that every instance still finds room (leader).", nil},
 		{"capacity_crowded_domains", "Failure domains that could not fall as a whole (leader).", nil},
@@ -338,6 +340,9 @@ func (m *Metrics) recoveries(ch chan<- prometheus.Metric, s *evacuate.State, clo
 		n := r.Count()
 		m.left(ch, r.Host, "left", n[evacuate.EvacSkipped])
 		m.left(ch, r.Host, "failing", n[evacuate.EvacFailed])
+		if wrong, _ := r.Unverified(); wrong > 0 {
+			m.gauge(ch, "instances_not_verified", float64(wrong), string(r.Host))
+		}
 		if waiting := r.Stalled(); waiting > 0 {
 			m.gauge(ch, "instances_waiting", float64(waiting), string(r.Host))
 		}

@@ -85,7 +85,7 @@ func TestMetricsOfTheLeader(t *testing.T) {
 	f.state.Hosts["cmp2"].Watchdog, f.state.Hosts["cmp2"].MayWatch = dog, true // of another boot
 	r := f.state.Recoveries["r1"]
 	r.Hold = &evacuate.Hold{Step: evacuate.StepFence, Reason: "unreachable: no answer"}
-	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacFailed}, {State: evacuate.EvacFailed}, {State: evacuate.EvacDone}}
+	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacFailed}, {State: evacuate.EvacFailed}, {State: evacuate.EvacDone, Check: &evacuate.Check{Wrong: []string{"volume gone"}}}}
 	expect(t, scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Open: true, Methods: methods(fence.Same, fence.Unreadable), Storage: &evacuate.StorageTest{Program: "cut"}}, "cmp3": {Methods: methods(fence.Different), Storage: &evacuate.StorageTest{Program: "cut", Gone: true}}})), map[string]string{
 		`lifeboat_is_leader`:                                   "1",
 		`lifeboat_ledger_writable`:                             "1",
@@ -128,6 +128,7 @@ func TestMetricsOfTheLeader(t *testing.T) {
 		`lifeboat_recovery_held{host="cmp2",reason="step-fence"}`:                           "1",
 		`lifeboat_instances_not_moved{host="cmp2",reason="left"}`:                           "1",
 		`lifeboat_instances_not_moved{host="cmp2",reason="failing"}`:                        "2",
+		`lifeboat_instances_not_verified{host="cmp2"}`:                                      "1",
 		`lifeboat_heartbeats_dropped_total{reason="replayed"}`:                              "7",
 		`lifeboat_gate_closed{gate="storm"}`:                                                "0",
 		`lifeboat_gate_closed{gate="fenceable"}`:                                            "",
@@ -260,10 +261,11 @@ func TestRulesMatch(t *testing.T) {
 	r.Hold = &evacuate.Hold{Gate: evacuate.GateStorm}
 	f.state.Hosts["cmp1"].Watchdog, f.state.Hosts["cmp1"].MayWatch = &evacuate.Watchdog{}, true
 	f.state.Plans = []*evacuate.Proposal{{ID: "p1", Host: "cmp1", Status: evacuate.PlanWaiting}}
-	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacPlanned, Waits: "waits for room"}}
+	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacSkipped}, {State: evacuate.EvacPlanned, Waits: "waits for room"},
+		{State: evacuate.EvacDone, Check: &evacuate.Check{Wrong: []string{"volume gone"}}}}
 	f.status.Spare = &evacuate.Spare{Known: true}
 	v := f.verdicts["cmp1"]
-	v.View.Sensors = map[string]string{sensorGate: "closed: recovery r1 is under way", detector.SensorGuests: "2 running, 0 paused (ab)", "service:nova-compute.service": "active"}
+	v.View.Sensors = map[string]string{sensorGate: "closed: recovery r1 is under way", detector.SensorBoot: "safe", detector.SensorGuests: "2 running, 0 paused (ab)", "service:nova-compute.service": "active"}
 	f.verdicts["cmp1"] = v
 	told := map[string]map[string]string{} // name → label → all values
 	for s := range scrape(t, f, meter(t, f, map[nova.HostName]Fenceable{"cmp1": {Methods: methods(fence.Same), Storage: &evacuate.StorageTest{}}})) {
@@ -341,17 +343,23 @@ func TestMetricsOfEvacuation(t *testing.T) {
 	r := f.state.Recoveries["r1"]
 	r.Evacuations = []*evacuate.Evacuation{{State: evacuate.EvacPlanned, Waits: "waits for room: no host has 1 MiB left"}, {State: evacuate.EvacPlanned, Waits: "waits for its group db"}, {State: evacuate.EvacDone}}
 	v := f.verdicts["cmp1"]
-	v.View.Sensors = map[string]string{sensorGate: "overridden by ann: the site restarts"}
+	v.View.Sensors = map[string]string{sensorGate: "overridden by ann: the site restarts", detector.SensorBoot: detector.BootUnsafe + ": 2 instances autostart"}
 	f.verdicts["cmp1"] = v
+	f.verdicts["safe"] = detector.Verdict{View: detector.View{Sensors: map[string]string{detector.SensorBoot: detector.BootSafe}}}
+	f.verdicts["unknown"] = detector.Verdict{View: detector.View{Sensors: map[string]string{detector.SensorBoot: detector.BootUnknown + ": systemd"}}}
 	got := scrape(t, f, meter(t, f, nil))
 	for series, want := range map[string]string{
 		`lifeboat_capacity_known`: "1", `lifeboat_capacity_spare_failures`: "2", `lifeboat_capacity_crowded_domains`: "1",
 		`lifeboat_instances_waiting{host="` + string(r.Host) + `"}`: "1",
-		`lifeboat_host_start_gate{host="cmp1",state="overridden"}`:  "1", `lifeboat_host_start_gate{host="cmp1",state="closed"}`: "0", `lifeboat_host_start_gate{host="cmp1",state="open"}`: "0",
+		`lifeboat_host_boot_safe{host="cmp1"}`:                      "0", `lifeboat_host_boot_safe{host="safe"}`: "1",
+		`lifeboat_host_start_gate{host="cmp1",state="overridden"}`: "1", `lifeboat_host_start_gate{host="cmp1",state="closed"}`: "0", `lifeboat_host_start_gate{host="cmp1",state="open"}`: "0",
 	} {
 		if v, ok := got[series]; !ok || v != want {
 			t.Errorf("%s is %v (%t), want %v", series, v, ok, want)
 		}
+	}
+	if _, ok := got[`lifeboat_host_boot_safe{host="unknown"}`]; ok {
+		t.Error("what is not known of a boot is told")
 	}
 	f.status.Spare = &evacuate.Spare{Reason: "Placement is silent"}
 	if _, ok := scrape(t, f, meter(t, f, nil))["lifeboat_capacity_spare_failures"]; ok {

@@ -41,6 +41,7 @@ type Engine struct {
 
 	mu        sync.Mutex
 	decisions map[nova.HostName]evacuate.Decision
+	gates     map[nova.HostName]string
 	notes     map[string]bool
 }
 
@@ -130,6 +131,19 @@ func (e *Engine) publish() {
 	for h, d := range e.Core.Decisions() {
 		e.decisions[h] = d
 	}
+	e.gates = e.Core.Gates()
+}
+
+// Gate gives what Nova has against the start gate of a host that returns, "" if nothing;
+// where that is not known, it says so.
+func (e *Engine) Gate(host nova.HostName) (why string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	why, known := e.gates[host]
+	if !known {
+		why = evacuate.Untold
+	}
+	return why
 }
 
 // Decisions are the last decisions by host.

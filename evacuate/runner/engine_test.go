@@ -50,10 +50,19 @@ func withEngine(t *testing.T, hosts int, f func(*engine)) {
 		e.do = func(_ context.Context, a evacuate.Action) evacuate.Outcome {
 			return evacuate.Outcome{Action: a, OK: true}
 		}
+		for _, a := range e.Core.Tick(e.state, e.World()).Actions {
+			e.Core.Done(e.state, e.World(), nobodyElse(a))
+		}
+		e.looks = nil
 		f(e)
 		e.stop()
 		<-e.ended
 	})
+}
+
+// nobodyElse is the look before a power-on: nobody evacuates from the host.
+func nobodyElse(a evacuate.Action) evacuate.Outcome {
+	return evacuate.Outcome{Action: a, OK: true, Seen: &evacuate.Observation{Listed: true}}
 }
 
 func (e *engine) run() {
@@ -105,6 +114,10 @@ func (e *engine) World() evacuate.World {
 
 // Do is the executor.
 func (e *engine) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
+	if a.Step == evacuate.StepObserve {
+		time.Sleep(50 * time.Millisecond)
+		return nobodyElse(a)
+	}
 	e.note("do %s %s", a.Recovery, a.Step)
 	return e.do(ctx, a)
 }

@@ -337,23 +337,32 @@ func TestVerifyStep(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		s.before = len(s.writes()) + s.before
 	}
-	verify := func(s *stage, stopped ...nova.ServerID) evacuate.Outcome {
-		return s.do(s.action(evacuate.StepVerify, func(a *evacuate.Action) { a.Servers, a.Stopped = s.servers, stopped }))
+	verify := func(s *stage) evacuate.Outcome {
+		return s.do(s.action(evacuate.StepVerify, func(a *evacuate.Action) { a.Servers = s.servers }))
 	}
 	onStage(t, func(s *stage) {
 		moved(s)
-		if o := verify(s); !o.OK || !strings.Contains(o.Detail, "3 servers") || len(s.writes()) != 0 {
+		o := verify(s)
+		if !o.OK || len(o.Reads) != 3 || len(s.writes()) != 0 {
 			t.Errorf("%t %s %q", o.OK, o.Detail, s.writes())
 		}
-		if o := verify(s, s.servers[1]); !o.OK || len(s.writes()) != 1 || !strings.Contains(s.writes()[0], "os-stop") {
-			t.Errorf("%t %s %q", o.OK, o.Detail, s.writes())
+		for id, in := range o.Reads {
+			if in.Server.ID != id || len(in.Ports) != 1 || in.Ports[0].State != nova.PortActive || in.PortsErr+in.VolumesErr != "" {
+				t.Errorf("%s: %+v", id, in)
+			}
 		}
 	})
-	onStage(t, func(s *stage) { // a stop is a write like any other
+	onStage(t, func(s *stage) { // what can't be read is said to be so, and is no failure
 		moved(s)
-		s.quorum.set(func(q *quorum) { q.err = errors.New("no quorum") })
-		if o := verify(s, s.servers[1]); o.OK || len(s.writes()) != 0 {
-			t.Errorf("stopped without a quorum: %q", s.writes())
+		s.cloud.NeutronDown(true)
+		if o := verify(s); !o.OK || o.Reads[s.servers[0]].PortsErr == "" || o.Reads[s.servers[0]].Ports != nil {
+			t.Errorf("%t %+v", o.OK, o.Reads)
+		}
+		s.cloud.NeutronDown(false)
+		s.cloud.Inject(novatest.Fault{Match: "os-interface", Hang: true})
+		began := time.Now()
+		if o := verify(s); !o.OK || o.Reads[s.servers[0]].PortsErr == "" || time.Since(began) > 45*time.Second {
+			t.Errorf("%t after %s: %+v", o.OK, time.Since(began), o.Reads)
 		}
 	})
 	onStage(t, func(s *stage) { // never moved

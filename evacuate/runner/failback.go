@@ -34,19 +34,7 @@ func (r *Runner) trace(ctx context.Context, a evacuate.Action, o *evacuate.Outco
 // failback sends one live migration, once: it relies on the committed intent and the
 // guard, and what is not answered is read.
 func (r *Runner) failback(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
-	if err := r.guard(a, dl)(ctx); err != nil {
-		o.Definite = true // nothing was sent
-		return err
-	}
-	wctx, cancel := bounded(ctx, dl, writeTimeout)
-	defer cancel()
-	id, err := r.Migrator.LiveMigrate(wctx, a.Server, a.To.Host)
-	o.RequestID = id
-	r.Log.Info("live migration sent", "to", a.To.Host, "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "request_id", id, "ok", err == nil)
-	if err != nil {
-		f := nova.FaultOf(err)
-		o.Definite, o.Cause = f.Definite(), string(f)
-		return fmt.Errorf("live-migrate %s to %s: %w", a.Server, a.To.Host, err)
-	}
-	return nil
+	return r.once(ctx, a, dl, o, "live migration", fmt.Sprintf("live-migrate %s to %s", a.Server, a.To.Host), func(ctx context.Context) (string, error) {
+		return r.Migrator.LiveMigrate(ctx, a.Server, a.To.Host)
+	}, "to", a.To.Host, "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server)
 }

@@ -90,6 +90,10 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 		return err
 	}
 	defer leave()
+	if err := r.alone(ctx, a, o); err != nil {
+		o.Definite = true
+		return err
+	}
 	if err := r.guard(a, dl)(ctx); err != nil {
 		o.Definite = true // nothing was sent
 		return err
@@ -102,6 +106,7 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 	if err != nil {
 		f := nova.FaultOf(err)
 		o.Definite, o.Cause = f.Definite(), string(f)
+		o.Answer.Status, o.Answer.Wait = nova.AnswerOf(err)
 		return fmt.Errorf("evacuate %s: %w", a.Server, err)
 	}
 	return nil
@@ -111,24 +116,13 @@ func (r *Runner) evacuate(ctx context.Context, a evacuate.Action, dl Deadline, o
 // reading, and nothing is evacuated before that.
 func (r *Runner) reset(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
 	p, err := proof(a)
-	if err == nil {
-		err = r.guard(a, dl)(ctx)
-	}
 	if err != nil {
 		o.Definite = true // nothing was sent
 		return err
 	}
-	wctx, cancel := bounded(ctx, dl, writeTimeout)
-	defer cancel()
-	id, err := r.Evacuator.Reset(wctx, p, a.Host, a.Boot, a.Server)
-	o.RequestID = id
-	r.Log.Info("state reset", "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "attempt", a.Attempt, "request_id", id, "ok", err == nil)
-	if err != nil {
-		f := nova.FaultOf(err)
-		o.Definite, o.Cause = f.Definite(), string(f)
-		return fmt.Errorf("reset the state of %s: %w", a.Server, err)
-	}
-	return nil
+	return r.once(ctx, a, dl, o, "reset state", fmt.Sprintf("reset the state of %s", a.Server), func(ctx context.Context) (string, error) {
+		return r.Evacuator.Reset(ctx, p, a.Host, a.Boot, a.Server)
+	}, "host", a.Host, "recovery", a.Recovery, "step", a.Step, "server", a.Server, "attempt", a.Attempt)
 }
 
 // lane waits for its turn on the wire, but no longer than the step lasts.
@@ -178,6 +172,7 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 		for _, s := range here {
 			seen.Source[s.ID] = s
 		}
+		seen.Listed = true
 	}
 	if a.Ends {
 		if seen.Moves, err = r.moves(ctx, a.Host); err != nil {
@@ -320,42 +315,3 @@ func (r *Runner) resolve(ctx context.Context, a evacuate.Action, o *evacuate.Out
 // resolveSlack allows for Nova's clock being behind ours; an action counted
 // wrongly only makes us look again.
 const resolveSlack = 3 * time.Second
-
-// verify reads every moved server once more, and stops those that were stopped
-// before: a retry out of ERROR comes up running (nova/compute/manager.py).
-func (r *Runner) verify(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
-	seen := &evacuate.Observation{Moved: map[nova.ServerID]nova.Server{}, Gone: map[nova.ServerID]bool{}}
-	if err := r.lookAt(ctx, a.Servers, a.Since, seen); err != nil {
-		return err
-	}
-	wrong := 0
-	for id, s := range seen.Moved {
-		switch {
-		case s.Host == a.Host:
-			return fmt.Errorf("server %s is on %s again", id, a.Host)
-		case s.VMState == nova.VMError:
-			wrong++
-		case s.VMState == nova.VMActive && slices.Contains(a.Stopped, id):
-			if err := r.stop(ctx, a, dl, id); err != nil {
-				return err
-			}
-		}
-	}
-	o.Detail = fmt.Sprintf("%d servers read back elsewhere", len(seen.Moved))
-	if wrong > 0 {
-		o.Detail += fmt.Sprintf(", %d of them in state error", wrong)
-	}
-	return nil
-}
-
-func (r *Runner) stop(ctx context.Context, a evacuate.Action, dl Deadline, id nova.ServerID) error {
-	if err := r.guard(a, dl)(ctx); err != nil {
-		return err
-	}
-	ctx, cancel := bounded(ctx, dl, writeTimeout)
-	defer cancel()
-	if _, err := r.Servers.Stop(ctx, id); err != nil {
-		return fmt.Errorf("stop %s, which was stopped before: %w", id, err)
-	}
-	return nil
-}

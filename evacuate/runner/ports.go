@@ -66,6 +66,12 @@ type Servers interface {
 	Moves(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 }
 
+// Devices are what Nova has attached to servers.
+type Devices interface {
+	Volumes(ctx context.Context, id nova.ServerID) ([]nova.Volume, error)
+	Ports(ctx context.Context, id nova.ServerID) ([]nova.Port, error)
+}
+
 // Evacuator evacuates. It takes the proof itself: without one it cannot be
 // called.
 type Evacuator interface {

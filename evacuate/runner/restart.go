@@ -12,25 +12,13 @@ import (
 // restart stops or starts an instance that ended by itself, once: it relies on the
 // committed promise and the guard, and what is not answered is read.
 func (r *Runner) restart(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
-	if err := r.guard(a, dl)(ctx); err != nil {
-		o.Definite = true // nothing was sent
-		return err
-	}
-	wctx, cancel := bounded(ctx, dl, writeTimeout)
-	defer cancel()
 	send := r.Servers.Start
 	if a.Step == evacuate.StepStopGuest {
 		send = r.Servers.Stop
 	}
-	id, err := send(wctx, a.Server)
-	o.RequestID = id
-	r.Log.Info("restart of an instance", "host", a.Host, "step", a.Step, "server", a.Server, "request_id", id, "ok", err == nil)
-	if err != nil {
-		f := nova.FaultOf(err)
-		o.Definite, o.Cause = f.Definite(), string(f)
-		return fmt.Errorf("%s %s: %w", a.Step, a.Server, err)
-	}
-	return nil
+	return r.once(ctx, a, dl, o, string(a.Step), fmt.Sprintf("%s %s", a.Step, a.Server), func(ctx context.Context) (string, error) {
+		return send(ctx, a.Server)
+	}, "host", a.Host, "server", a.Server)
 }
 
 // onLiving carries out the steps of hosts that live, which are of no recovery.
@@ -43,6 +31,10 @@ func (r *Runner) onLiving(ctx context.Context, a evacuate.Action, dl Deadline, o
 		return r.restart(ctx, a, dl, o)
 	case evacuate.StepDisableAiling, evacuate.StepEnableAiling:
 		return r.ailing(ctx, a, dl)
+	case evacuate.StepTraceAway:
+		return r.trace(ctx, a, o)
+	case evacuate.StepMoveAway:
+		return r.failback(ctx, a, dl, o)
 	default:
 		return fmt.Errorf("no such step %q", a.Step)
 	}

@@ -28,6 +28,8 @@ type Runner struct {
 	// Aggregates are those that reserved hosts join.
 	Aggregates Aggregates
 	Servers    Servers
+	// Devices tells what instances have after they were moved; nil: nobody does.
+	Devices Devices
 	// Ports asks instances whether they are ready; nil: none is.
 	Ports Ports
 	// Migrator moves instances home.
@@ -46,6 +48,7 @@ type Runner struct {
 	// burst makes a small nova-api slower than a queue.
 	Lanes chan struct{}
 	Log   *slog.Logger
+	rows  rowBook
 }
 
 // errDeposed says that somebody else may lead.
@@ -72,6 +75,8 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.evacuate(ctx, a, dl, &o)
 	case evacuate.StepReset:
 		err = r.reset(ctx, a, dl, &o)
+	case evacuate.StepStop:
+		err = r.stopAgain(ctx, a, dl, &o)
 	case evacuate.StepReserve:
 		err = r.reserve(ctx, a, dl)
 	case evacuate.StepObserve:
@@ -280,6 +285,11 @@ func proof(a evacuate.Action) (fence.Proof, error) {
 func (r *Runner) forceDown(ctx context.Context, a evacuate.Action, dl Deadline, o *evacuate.Outcome) error {
 	if _, err := proof(a); err != nil {
 		return err
+	}
+	if a.Attempt > 1 { // the proof may be of long ago
+		if err := r.stillOff(ctx, a); err != nil {
+			return err
+		}
 	}
 	s, err := r.service(ctx, a.Host)
 	if err != nil {

@@ -83,7 +83,7 @@ func onStage(t *testing.T, f func(*stage)) {
 		s.quorum = &quorum{s: s, term: term}
 		s.state.Mode = evacuate.ModeAuto
 		s.state.Recoveries["r1"] = &evacuate.Recovery{ID: "r1", Host: "cmp1", Boot: boot, Status: evacuate.StatusOpen}
-		s.runner = &runner.Runner{Fencer: fencer{s.bmc}, Storage: storage{s}, Services: port{s, client}, Aggregates: client, Migrator: client, Servers: port{s, client}, Evacuator: port{s, client},
+		s.runner = &runner.Runner{Fencer: fencer{s.bmc}, Storage: storage{s}, Services: port{s, client}, Aggregates: client, Migrator: client, Devices: client, Servers: port{s, client}, Evacuator: port{s, client},
 			Quorum: s.quorum, Clock: s.clock, Log: slog.New(slog.DiscardHandler), Permits: func(a evacuate.Action) error {
 				s.note("permits")
 				if s.permits != nil {
@@ -165,7 +165,7 @@ func proofAt(now time.Time) *fence.Record {
 func (s *stage) promised(n int) func(*evacuate.Action) {
 	return func(a *evacuate.Action) {
 		s.proven(a)
-		a.Server = s.servers[n]
+		a.Server, a.Looked = s.servers[n], time.Now()
 		r := s.state.Recoveries["r1"]
 		r.Evacuations = append(r.Evacuations, &evacuate.Evacuation{Server: a.Server, State: evacuate.EvacIntent, Attempt: 1, Term: term, Intent: time.Now()})
 	}

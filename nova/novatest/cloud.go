@@ -94,6 +94,7 @@ type Cloud struct {
 	keepClaims     int
 	failMigrations int
 	loginDown      bool
+	neutronDown    bool
 	downCells      map[string]bool
 	closed         chan struct{}
 }

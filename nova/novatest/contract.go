@@ -28,6 +28,8 @@ type (
 		Servers(ctx context.Context, host nova.HostName) ([]nova.Server, error)
 		Server(ctx context.Context, id nova.ServerID) (nova.Server, error)
 		ServersSince(ctx context.Context, since time.Time) ([]nova.Server, error)
+		Volumes(ctx context.Context, id nova.ServerID) ([]nova.Volume, error)
+		Ports(ctx context.Context, id nova.ServerID) ([]nova.Port, error)
 		AllServersByHost(ctx context.Context) (map[nova.HostName][]nova.ServerID, error)
 		Evacuations(ctx context.Context, source nova.HostName) ([]nova.Migration, error)
 		Actions(ctx context.Context, id nova.ServerID) ([]nova.InstanceAction, error)
@@ -97,6 +99,7 @@ func Contract(t *testing.T, h Harness) {
 	h.Run(t, "stall", h.stall)
 	h.Run(t, "no host", func(t *testing.T) { h.noHost(t, servers[0]) })
 	h.Run(t, "evacuation", func(t *testing.T) { h.evacuation(t, servers) })
+	h.Run(t, "devices", func(t *testing.T) { h.devices(t, servers[0]) })
 	h.Run(t, "release", func(t *testing.T) { h.release(t, servers[0]) })
 	h.Run(t, "return", func(t *testing.T) { h.comesBack(t, servers) })
 	h.Run(t, "forget", func(t *testing.T) { h.forget(t, servers[0]) })
@@ -131,11 +134,14 @@ func (h Harness) services(t *testing.T) {
 			t.Fatalf("host %s is not listed", want)
 		}
 		s := list[i]
+		// "up" it reads from its creation on, without a time until its first report, one
+		// report_interval (10 s) later.
+		h.wait(t, "first report of "+string(want), func() bool { s = h.service(t, want); return !s.UpdatedAt.IsZero() })
 		if s.ID == "" || s.State != nova.StateUp || s.Disabled || s.ForcedDown || s.Zone == "" || s.UpdatedAt.IsZero() {
 			t.Errorf("a healthy host reads as %+v", s)
 		}
-		if one := h.service(t, want); one.ID != s.ID {
-			t.Errorf("Service gives %+v, Services %+v", one, s)
+		if s.ID != list[i].ID {
+			t.Errorf("Service gives %+v, Services %+v", s, list[i])
 		}
 	}
 	if _, err := h.API.Service(h.ctx(t), "no-such-host"); nova.FaultOf(err) != nova.FaultNotFound {

@@ -107,6 +107,12 @@ func (h Harness) noHost(t *testing.T, server nova.ServerID) {
 		s, err := h.API.Server(h.ctx(t), server)
 		return err == nil && s.VMState == nova.VMError && s.TaskState == "" && s.Host == h.Source && strings.Contains(s.Fault, "No valid host")
 	})
+	// What Server.Remains reads: the traceback, and a fault that is not older than its row.
+	s, err := h.API.Server(h.ctx(t), server)
+	m, _ := h.row(t, server)
+	if err != nil || s.FaultCode != 500 || !strings.Contains(s.FaultTrace, "Traceback") || s.FaultAt.Before(m.UpdatedAt.Add(-2*time.Second)) {
+		t.Errorf("its fault reads as %d at %s, of a row that ended at %s, %v: %s", s.FaultCode, s.FaultAt, m.UpdatedAt, err, s.FaultTrace)
+	}
 	for _, other := range h.Others {
 		h.put(t, h.service(t, other).ID, nova.ServiceUpdate{Disabled: new(false)})
 	}

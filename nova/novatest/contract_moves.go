@@ -38,7 +38,8 @@ func (h Harness) members(t *testing.T) {
 	wants(t, "an aggregate that is not there", h.API.JoinAggregate(h.ctx(t), 999999, h.Source), nova.FaultNotFound)
 }
 
-// live: a running server goes from one living host to another, as failback has it.
+// live: a running server goes from one living host to another, as failback has it, and
+// from there to whichever the scheduler chooses.
 func (h Harness) live(t *testing.T) {
 	from, to := h.Others[0], h.Others[1]
 	id := h.Boot(t, from, 1)[0]
@@ -46,6 +47,10 @@ func (h Harness) live(t *testing.T) {
 	wants(t, "to a host that is not there", nowhere, nova.FaultRefused)
 	h.moves(t, id, from, from, nova.MigrationError)
 	h.moves(t, id, from, to, nova.MigrationCompleted)
+	h.moves(t, id, to, "", nova.MigrationCompleted)
+	if s, err := h.API.Server(h.ctx(t), id); err == nil && s.Host == h.Source { // which is to die
+		h.moves(t, id, h.Source, to, nova.MigrationCompleted)
+	}
 }
 
 // moves asks for a live migration, whose row has to end so.
@@ -71,7 +76,8 @@ func (h Harness) moves(t *testing.T, id nova.ServerID, from, to nova.HostName, e
 	})
 	h.wait(t, "the server to be at rest", func() bool {
 		s, err := h.API.Server(h.ctx(t), id)
-		if err != nil || s.Host != to || s.VMState != nova.VMActive {
+		there := s.Host == to || to == "" && s.Host != from
+		if err != nil || !there || s.VMState != nova.VMActive {
 			t.Fatalf("after it: %+v, %v", s, err)
 		}
 		return s.TaskState == "" && s.PowerState == nova.PowerRunning

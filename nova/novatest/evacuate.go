@@ -17,6 +17,9 @@ func (c *Cloud) evacuate(s *server, requestID string, to nova.Target) reply {
 	if string(to.Host) == s.host {
 		return fault(400, "The target host can't be the same one.")
 	}
+	if s.extra["hw:tpm_version"] != "" {
+		return fault(400, fmt.Sprintf("Operation 'evacuate' not supported for vTPM-enabled instance (%s).", s.id))
+	}
 	switch s.vmState {
 	case nova.VMActive, nova.VMStopped, nova.VMError:
 	default:
@@ -81,7 +84,7 @@ func (c *Cloud) conduct(s *server, to nova.Target) {
 			c.setStatus(r.row, nova.MigrationError)
 		}
 		s.vmState, s.task = nova.VMError, ""
-		s.fault = "No valid host was found. There are not enough hosts available."
+		s.fault, s.faultTrace, s.faultAt = "No valid host was found. There are not enough hosts available.", noHostTrace, c.now()
 		return
 	}
 	r.dest.claims[s.id] = true
@@ -109,10 +112,10 @@ func (r *rebuild) claim() {
 	case c.server(s.id) == nil:
 	case c.failClaims > 0 || c.full(h):
 		c.failClaims = max(0, c.failClaims-1)
-		r.fail(r.before, "Insufficient compute resources.")
+		r.fail(r.before, "Build of instance "+s.id+" aborted: Insufficient compute resources.")
 	case c.groupForbids(h, s):
 		r.preMigrating()
-		r.fail(r.before, "Late server group policy check failed.")
+		r.fail(r.before, "Build of instance "+s.id+" aborted: late check of its server group.")
 	case exists:
 		r.preMigrating()
 		r.fail(nova.VMError, "Instance "+s.id+" already exists.")
@@ -168,13 +171,33 @@ func (r *rebuild) later(d time.Duration, work func()) {
 	})
 }
 
+const noHostTrace = `Traceback (most recent call last):
+  File "nova/conductor/manager.py", line 1266, in rebuild_instance
+  File "nova/conductor/manager.py", line 976, in _schedule_instances
+`
+
+// launchTrace is that of a guest that QEMU did not start, after which the libvirt driver
+// cleans up.
+const launchTrace = `Traceback (most recent call last):
+  File "nova/compute/manager.py", line 3735, in rebuild_instance
+  File "nova/compute/manager.py", line 3825, in _do_rebuild_instance_with_claim
+  File "nova/compute/manager.py", line 3998, in _do_rebuild_instance
+  File "nova/compute/manager.py", line 3611, in _rebuild_default_impl
+  File "nova/virt/libvirt/driver.py", line 4360, in spawn
+  File "nova/virt/libvirt/driver.py", line 7695, in _create_guest_with_network
+  File "nova/virt/libvirt/driver.py", line 7634, in _create_guest
+  File "nova/virt/libvirt/guest.py", line 165, in launch
+libvirt.libvirtError: internal error: process exited while connecting to monitor
+`
+
 // spawned starts the guest, then looks whether it may: the guest of a rebuild
 // that lost the race stays behind, running.
 func (r *rebuild) spawned() {
 	c, s := r.cloud, r.server
 	if c.failSpawns > 0 {
 		c.failSpawns--
-		r.fail(nova.VMError, "Build of instance aborted: spawn failed.")
+		r.fail(nova.VMError, "libvirtError")
+		s.faultTrace = launchTrace
 		return
 	}
 	r.dest.guests[s.id] = true
@@ -218,7 +241,8 @@ func (r *rebuild) fail(vmState, why string) {
 	if why == "" {
 		return // the server is being deleted
 	}
-	r.server.vmState, r.server.task, r.server.fault = vmState, "", why
+	r.server.vmState, r.server.task = vmState, ""
+	r.server.fault, r.server.faultTrace, r.server.faultAt = why, "", r.cloud.now()
 }
 
 func (s *server) act(name, requestID string, at time.Time) {

@@ -19,6 +19,7 @@ type Fault struct {
 	Delay  time.Duration // wait this long
 	Held   bool          // and go on even if the client has left meanwhile: a proxy
 	Status int           // answer this, as a proxy would: in HTML
+	Wait   string        // of Status: its header Retry-After
 	Reset  bool          // cut the connection
 	Hang   bool          // never answer
 
@@ -60,6 +61,9 @@ func (f *Fault) apply(c *Cloud, w http.ResponseWriter, r *http.Request, after bo
 		panic(http.ErrAbortHandler) // net/http and Transport cut the connection
 	case f.Status != 0:
 		w.Header().Set("Content-Type", "text/html")
+		if f.Wait != "" {
+			w.Header().Set("Retry-After", f.Wait)
+		}
 		w.WriteHeader(f.Status)
 		_, _ = w.Write([]byte("<html><body><h1>" + http.StatusText(f.Status) + "</h1></body></html>\n"))
 		return false

@@ -13,6 +13,7 @@ type host struct {
 	serviceID, nodeID      string
 	address                string // what its nova-compute calls its own
 	vcpus, ramMiB          int
+	dedicated              bool
 
 	powered, hung, compute bool            // the truth
 	guests                 map[string]bool // guests that exist here: does it run?
@@ -42,6 +43,8 @@ type HostOptions struct {
 	Cell   string // "cell1"
 	VCPUs  int    // 64
 	RAMMiB int    // 262144
+	// Dedicated: its processors are given out one to one (PCPU), none is shared.
+	Dedicated bool
 }
 
 // AddHost adds a machine that is on and reports.
@@ -60,6 +63,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 		if given.VCPUs != 0 {
 			o.VCPUs = given.VCPUs
 		}
+		o.Dedicated = o.Dedicated || given.Dedicated
 		if given.RAMMiB != 0 {
 			o.RAMMiB = given.RAMMiB
 		}
@@ -68,7 +72,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 	defer c.mu.Unlock()
 	n := c.nextID("host")
 	c.hosts = append(c.hosts, &host{
-		name: string(name), node: o.Node, zone: o.Zone, cell: o.Cell, vcpus: o.VCPUs, ramMiB: o.RAMMiB,
+		name: string(name), node: o.Node, zone: o.Zone, cell: o.Cell, vcpus: o.VCPUs, ramMiB: o.RAMMiB, dedicated: o.Dedicated,
 		serviceID: uuid("5e", n), nodeID: uuid("40", n), address: fmt.Sprintf("10.20.%d.%d", n/250, n%250+1),
 		powered: true, compute: true, guests: map[string]bool{}, claims: map[string]bool{}, stale: map[string]bool{}, lastSeen: c.now(), updatedAt: c.now(),
 	})

@@ -48,19 +48,21 @@ func (c *Cloud) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /identity/v3/auth/tokens", c.serve(plainService, (*Cloud).login))
 	for route, h := range map[string]handler{
-		"GET /{$}":                              (*Cloud).versionDocument,
-		"GET /os-services":                      (*Cloud).listServices,
-		"PUT /os-services/{id}":                 (*Cloud).updateService,
-		"GET /servers/detail":                   (*Cloud).listServers,
-		"GET /servers/{id}":                     (*Cloud).showServer,
-		"POST /servers/{id}/action":             (*Cloud).serverAction,
-		"GET /servers/{id}/os-instance-actions": (*Cloud).listActions,
-		"GET /os-migrations":                    (*Cloud).listMigrations,
-		"GET /os-server-groups":                 (*Cloud).listGroups,
-		"GET /os-hypervisors/detail":            (*Cloud).listHypervisors,
-		"GET /os-aggregates":                    (*Cloud).listAggregates,
-		"DELETE /os-services/{id}":              (*Cloud).deleteService,
-		"POST /os-aggregates/{id}/action":       (*Cloud).changeAggregate,
+		"GET /{$}":                                (*Cloud).versionDocument,
+		"GET /os-services":                        (*Cloud).listServices,
+		"PUT /os-services/{id}":                   (*Cloud).updateService,
+		"GET /servers/detail":                     (*Cloud).listServers,
+		"GET /servers/{id}":                       (*Cloud).showServer,
+		"POST /servers/{id}/action":               (*Cloud).serverAction,
+		"GET /servers/{id}/os-instance-actions":   (*Cloud).listActions,
+		"GET /servers/{id}/os-volume_attachments": (*Cloud).listVolumes,
+		"GET /servers/{id}/os-interface":          (*Cloud).listPorts,
+		"GET /os-migrations":                      (*Cloud).listMigrations,
+		"GET /os-server-groups":                   (*Cloud).listGroups,
+		"GET /os-hypervisors/detail":              (*Cloud).listHypervisors,
+		"GET /os-aggregates":                      (*Cloud).listAggregates,
+		"DELETE /os-services/{id}":                (*Cloud).deleteService,
+		"POST /os-aggregates/{id}/action":         (*Cloud).changeAggregate,
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		mux.HandleFunc(method+" /compute/v2.1"+path, c.serve(computeService, h))

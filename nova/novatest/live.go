@@ -18,10 +18,18 @@ func (c *Cloud) liveMigrate(s *server, raw json.RawMessage, requestID string) re
 		Host  *string `json:"host"`
 		Block any     `json:"block_migration"`
 	}
-	if json.Unmarshal(raw, &body) != nil || body.Host == nil || body.Block != "auto" {
+	if json.Unmarshal(raw, &body) != nil || body.Block != "auto" {
 		return fault(400, "Invalid input for field/attribute os-migrateLive.")
 	}
-	source, dest := c.host(s.host), c.host(*body.Host)
+	source := c.host(s.host)
+	dest := source // no valid host
+	if body.Host == nil {
+		if found := c.schedule(s, ""); found != nil {
+			dest = found
+		}
+	} else {
+		dest = c.host(*body.Host)
+	}
 	switch {
 	case dest == nil || dest.deleted:
 		return fault(400, fmt.Sprintf("Compute host %s could not be found.", *body.Host))

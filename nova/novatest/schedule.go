@@ -36,7 +36,15 @@ type room struct{ ram, cpu int }
 
 // left is what a host has beside what is used, at Nova's default ratio of 16
 // virtual processors to one.
-func (r room) left(h *host) room { return room{h.ramMiB - r.ram, 16*h.vcpus - r.cpu} }
+func (r room) left(h *host) room { return room{h.ramMiB - r.ram, h.cpus() - r.cpu} }
+
+// cpus are the processors that a host gives out.
+func (h *host) cpus() int {
+	if h.dedicated {
+		return h.vcpus
+	}
+	return 16 * h.vcpus
+}
 
 func (r room) with(s *server) room { return room{r.ram + s.ramMiB, r.cpu + s.vcpus} }
 

@@ -21,7 +21,11 @@ const (
 type server struct {
 	id, name, project, host, node, zone, cell string
 	vmState, task, fault                      string
+	faultTrace                                string
+	faultAt                                   time.Time
 	power, ramMiB, vcpus, volumes             int
+	number, detached                          int
+	unwired                                   bool
 	launched, created                         time.Time
 	locked, reimaged, diskLost                bool
 	image                                     string
@@ -109,7 +113,7 @@ func (c *Cloud) Boot(on nova.HostName, n int, options ...BootOptions) []nova.Ser
 func (c *Cloud) newServer(h *host, o BootOptions) *server {
 	i := c.nextID("server")
 	s := &server{
-		id: uuid("1a", i), name: o.Name, project: o.Project, host: h.name, node: h.node, zone: h.zone, cell: h.cell,
+		id: uuid("1a", i), number: i, name: o.Name, project: o.Project, host: h.name, node: h.node, zone: h.zone, cell: h.cell,
 		vmState: o.VMState, task: o.TaskState, power: o.PowerState, ramMiB: o.RAMMiB, vcpus: o.VCPUs,
 		volumes: o.Volumes, locked: o.Locked, pinnedZone: o.PinnedZone, metadata: o.Metadata, extra: o.FlavorExtra,
 		created: c.now(), launched: c.now(), image: uuid("1b", 1),

@@ -39,7 +39,14 @@ func (c *Cloud) listServers(q query) reply {
 	}
 	rows := []any{}
 	for _, s := range cut {
-		rows = append(rows, c.serverRow(s, 0))
+		row := c.serverRow(s, 0)
+		if q.version >= 96 && len(row) > 4 {
+			row["pinned_availability_zone"] = nil
+			if s.pinnedZone {
+				row["pinned_availability_zone"] = s.zone
+			}
+		}
+		rows = append(rows, row)
 	}
 	body := map[string]any{"servers": rows}
 	links(body, "servers_links", next)
@@ -89,8 +96,8 @@ func (c *Cloud) serverRow(s *server, version int) map[string]any {
 		image = map[string]any{"id": s.image}
 	}
 	volumes := []any{}
-	for range s.volumes {
-		volumes = append(volumes, map[string]any{"id": uuid("70", 1), "delete_on_termination": false})
+	for n := range s.volumes {
+		volumes = append(volumes, map[string]any{"id": volumeID(s, n), "delete_on_termination": false})
 	}
 	row := map[string]any{
 		"id": s.id, "name": s.name, "tenant_id": s.project, "status": status(s), "metadata": orEmpty(s.metadata),
@@ -103,9 +110,9 @@ func (c *Cloud) serverRow(s *server, version int) map[string]any {
 		"OS-EXT-AZ:availability_zone":          s.zone,
 		"os-extended-volumes:volumes_attached": volumes,
 	}
-	addresses := []any{map[string]any{"addr": s.fixed, "version": 4, "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:01"}}
+	addresses := []any{map[string]any{"addr": s.fixed, "version": 4, "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": s.mac()}}
 	if s.floating != "" {
-		addresses = append(addresses, map[string]any{"addr": s.floating, "version": 4, "OS-EXT-IPS:type": "floating", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:01"})
+		addresses = append(addresses, map[string]any{"addr": s.floating, "version": 4, "OS-EXT-IPS:type": "floating", "OS-EXT-IPS-MAC:mac_addr": s.mac()})
 	}
 	row["addresses"] = map[string]any{"net": addresses}
 	if !c.policy.HideHosts {
@@ -113,7 +120,7 @@ func (c *Cloud) serverRow(s *server, version int) map[string]any {
 		row["OS-EXT-SRV-ATTR:hypervisor_hostname"] = orNull(s.node)
 	}
 	if s.fault != "" && s.vmState == nova.VMError {
-		row["fault"] = map[string]any{"code": 500, "message": s.fault, "created": s.created.UTC().Format("2006-01-02T15:04:05Z")}
+		row["fault"] = map[string]any{"code": 500, "message": s.fault, "created": s.faultAt.UTC().Format("2006-01-02T15:04:05Z"), "details": s.faultTrace}
 	}
 	if version >= 71 {
 		ids := []string{}

@@ -182,7 +182,7 @@ func TestReadsAskedAgain(t *testing.T) {
 		"503":           {novatest.Fault{Status: 503}, nova.FaultUnknown, 1},
 		"401 for all":   {novatest.Fault{Status: 401}, nova.FaultAuth, 2},
 		"403":           {novatest.Fault{Status: 403}, nova.FaultRefused, 1},
-		"429":           {novatest.Fault{Status: 429}, nova.FaultRefused, 1},
+		"429":           {novatest.Fault{Status: 429}, nova.FaultBusy, 1},
 		"300":           {novatest.Fault{Status: 300}, nova.FaultRefused, 1},
 		"hang":          {novatest.Fault{Hang: true}, nova.FaultTimeout, 1},
 	} {
@@ -260,6 +260,9 @@ func TestVersions(t *testing.T) {
 	}
 	if got := pins(1, 60); got.evacuate != "2.60" || got.services != "2.60" || got.server != "2.60" || got.actions != "2.58" {
 		t.Errorf("an older one: %+v", got)
+	}
+	if pins(1, 95).servers != "2.69" || pins(1, 96).servers != "2.96" || pins(1, 104).servers != "2.96" {
+		t.Errorf("lists of servers by %s, %s, %s", pins(1, 95).servers, pins(1, 96).servers, pins(1, 104).servers)
 	}
 	if got := pins(79, 120); got.evacuate != "2.79" || got.migrations != "2.80" {
 		t.Errorf("one that dropped the old: %+v", got)

@@ -34,15 +34,16 @@ func (c *Client) Evacuate(ctx context.Context, id nova.ServerID, to nova.Target)
 }
 
 // LiveMigrate asks Nova once to move a running server to a host, which its scheduler is
-// asked about (from 2.30 on, without force). The answer is 202 and empty; the row tells.
+// asked about (from 2.30 on, without force); "": the scheduler chooses one. The answer is
+// 202 and empty; the row tells.
 func (c *Client) LiveMigrate(ctx context.Context, id nova.ServerID, to nova.HostName) (requestID string, err error) {
-	doing := "live-migrate server " + string(id)
-	if to == "" {
-		return "", refuse(doing, "no host named")
+	var host any // null: any
+	if to != "" {
+		host = to
 	}
-	return c.act(ctx, "live_migrate", doing, id, struct {
+	return c.act(ctx, "live_migrate", "live-migrate server "+string(id), id, struct {
 		Migrate map[string]any `json:"os-migrateLive"`
-	}{map[string]any{"host": to, "block_migration": "auto"}})
+	}{map[string]any{"host": host, "block_migration": "auto"}})
 }
 
 // Reset puts a server into state error and takes its task away, so that Nova

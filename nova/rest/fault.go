@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -16,6 +18,9 @@ import (
 // maxMessage keeps an API's complaint to a line of log.
 const maxMessage = 400
 
+// maxWait is the longest Retry-After that is believed, in seconds.
+const maxWait = 3600
+
 // translate turns a library's error into ours. Nothing of gophercloud leaves
 // this package, and no secret survives.
 func (c *Client) translate(doing string, err error) *nova.Error {
@@ -24,7 +29,7 @@ func (c *Client) translate(doing string, err error) *nova.Error {
 		e.Status = resp.Actual
 		e.RequestID = requestID(resp.ResponseHeader)
 		message, genuine := complaint(resp.Body)
-		e.Fault = faultOfStatus(resp.Actual, genuine)
+		e.Fault, e.Wait = faultOfStatus(resp.Actual, genuine), retryAfter(resp.ResponseHeader, c.now())
 		if message == "" {
 			message = http.StatusText(resp.Actual)
 		}
@@ -48,12 +53,30 @@ func faultOfStatus(status int, genuine bool) nova.Fault {
 		return nova.FaultConflict
 	case status == http.StatusRequestTimeout:
 		return nova.FaultTimeout
+	case status == http.StatusTooManyRequests: // of a proxy or a limiter: Nova has not seen it
+		return nova.FaultBusy
 	case status >= 300 && status < 500:
 		// A 404 that OpenStack did not write (a proxy, a wrong path) must not
 		// be read as "this server does not exist"; redirects are not followed.
 		return nova.FaultRefused
 	}
 	return nova.FaultUnknown
+}
+
+// retryAfter reads the header Retry-After: seconds, or a date (RFC 9110, 10.2.3). 0: none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	word := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.Atoi(word); err == nil {
+		return time.Duration(min(max(n, 0), maxWait)) * time.Second
+	}
+	at, err := http.ParseTime(word)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date // both are of one clock then
+	}
+	return min(max(at.Sub(now), 0), maxWait*time.Second)
 }
 
 func faultOfNetwork(err error) nova.Fault {

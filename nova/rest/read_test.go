@@ -196,7 +196,8 @@ func TestServerRead(t *testing.T) {
 		want := nova.Server{
 			ID: id, Name: "db-1", Project: "acme", Host: "cmp01", Node: "cmp01", Zone: "nova", Status: "SHUTOFF",
 			VMState: nova.VMStopped, PowerState: nova.PowerShutdown, LaunchedAt: time.Now().UTC(), Locked: true,
-			VolumeBooted: true, Volumes: 2, RAMMiB: 4096, VCPUs: 4, Flavor: "m1",
+			VolumeBooted: true, Volumes: 2, VolumeIDs: []string{"70000000-0000-4000-8000-000000000100", "70000000-0000-4000-8000-000000000101"}, MACs: []string{"fa:16:3e:00:00:01"},
+			RAMMiB: 4096, VCPUs: 4, Flavor: "m1",
 			Metadata: map[string]string{"lifeboat:priority": "high"}, Groups: []string{g},
 			Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("192.168.0.2")},
 		}

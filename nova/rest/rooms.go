@@ -18,9 +18,10 @@ const (
 )
 
 // Rooms tells what is left on each host that has room for anything, in one call
-// however many hosts there are: it asks for candidates that would give one processor
-// and one MiB. A host that is missing is full, or not known to Placement. A class that
-// a provider does not have itself (a disk that several share) does not limit it.
+// however many hosts there are: it asks for candidates that would give one MiB. A host
+// that is missing is full, or not known to Placement. Processors are not asked for: hosts
+// may have shared ones, their instances' own (PCPU), or both. A disk that a provider does
+// not have itself (several share it) does not limit it.
 func (c *Client) Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error) {
 	const doing = "read what is left on the hosts"
 	ctx, cancel := c.bound(ctx)
@@ -36,7 +37,7 @@ func (c *Client) Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error)
 	}
 	_, err := c.get(ctx, request{
 		name: "allocation_candidates", doing: doing, service: "placement", version: roomsVersion,
-		path: "allocation_candidates?resources=VCPU:1,MEMORY_MB:1", into: &reply,
+		path: "allocation_candidates?resources=MEMORY_MB:1", into: &reply,
 	})
 	if err != nil {
 		return nil, err
@@ -52,22 +53,32 @@ func (c *Client) Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error)
 	if err != nil {
 		return nil, err
 	}
-	rooms := map[nova.HostName]nova.Room{}
+	rooms, shared := map[nova.HostName]nova.Room{}, false
 	for id, s := range *reply.Summaries {
 		host, ok := hosts[id]
 		if !ok {
 			continue // shared storage, say
 		}
-		left := func(class string) int {
+		left := func(class string, without int) int {
 			r, has := s.Resources[class]
 			if !has {
-				return unlimited
+				return without
 			}
 			return r.Capacity - r.Used
 		}
-		room := nova.Room{Left: nova.Size{VCPUs: left("VCPU"), RAMMiB: left("MEMORY_MB"), DiskGiB: left("DISK_GB")}, Disabled: slices.Contains(s.Traits, "COMPUTE_STATUS_DISABLED")}
+		_, has := s.Resources["VCPU"]
+		shared = shared || has
+		room := nova.Room{Left: nova.Size{VCPUs: left("VCPU", 0), PCPUs: left("PCPU", 0), RAMMiB: left("MEMORY_MB", 0), DiskGiB: left("DISK_GB", unlimited)}, Disabled: slices.Contains(s.Traits, "COMPUTE_STATUS_DISABLED")}
 		// Of several nodes (bare metal) the roomiest speaks for the host.
 		if before, ok := rooms[host]; !ok || before.Left.RAMMiB < room.Left.RAMMiB {
+			rooms[host] = room
+		}
+	}
+	if !shared {
+		// Nobody has shared ones: who seems to ask for them is pinned by its image, of which
+		// a server tells nothing.
+		for host, room := range rooms {
+			room.Left.VCPUs = unlimited
 			rooms[host] = room
 		}
 	}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -47,6 +48,47 @@ func TestRooms(t *testing.T) {
 		_, err = w.client.Rooms(w.Context())
 		wantFault(t, err, nova.FaultUnknown)
 	})
+}
+
+// Hosts may have shared processors, their instances' own, or none that is left; one
+// question tells all of them.
+func TestRoomsOfProcessors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud, client := connected(t, novatest.Options{})
+		cloud.AddHost("pinned", novatest.HostOptions{VCPUs: 8, RAMMiB: 8192, Dedicated: true})
+		cloud.Boot("pinned", 1, novatest.BootOptions{RAMMiB: 2048, VCPUs: 6})
+		rooms, err := client.Rooms(t.Context())
+		if want := (nova.Size{VCPUs: unlimited, PCPUs: 2, RAMMiB: 6144, DiskGiB: unlimited}); err != nil || rooms["pinned"].Left != want {
+			t.Errorf("where no host has shared ones: %+v, %v", rooms["pinned"], err)
+		}
+		cloud.AddHost("shared", novatest.HostOptions{VCPUs: 1, RAMMiB: 8192})
+		cloud.Boot("shared", 1, novatest.BootOptions{RAMMiB: 2048, VCPUs: 16})
+		time.Sleep(nodesFresh)
+		rooms, err = client.Rooms(t.Context())
+		if want := (nova.Size{PCPUs: 2, RAMMiB: 6144, DiskGiB: unlimited}); err != nil || rooms["pinned"].Left != want {
+			t.Errorf("of its own alone: %+v, %v", rooms["pinned"], err)
+		}
+		if want := (nova.Size{RAMMiB: 6144, DiskGiB: unlimited}); rooms["shared"].Left != want {
+			t.Errorf("all given out: %+v", rooms["shared"])
+		}
+	})
+}
+
+// The zone that a server was asked for in is told from 2.96 on, and is not that of its host.
+func TestPinned(t *testing.T) {
+	for version, want := range map[string]string{"2.95": "", "2.96": "nova"} {
+		in(t, novatest.Options{Version: version}, func(w world) {
+			free, bound := w.cloud.Boot("cmp01", 1)[0], w.cloud.Boot("cmp01", 1, novatest.BootOptions{PinnedZone: true})[0]
+			list, err := w.client.Servers(w.Context(), "cmp01")
+			got := map[nova.ServerID]string{}
+			for _, s := range list {
+				got[s.ID] = s.Pinned
+			}
+			if err != nil || len(list) != 2 || got[free] != "" || got[bound] != want {
+				t.Errorf("%s: %v, %v", version, got, err)
+			}
+		})
+	}
 }
 
 // Moves are live migrations, resizes and cold migrations, and no evacuations.

@@ -39,9 +39,12 @@ type server struct {
 	TaskState  string            `json:"OS-EXT-STS:task_state"`
 	PowerState int               `json:"OS-EXT-STS:power_state"`
 	Zone       string            `json:"OS-EXT-AZ:availability_zone"`
+	Pinned     string            `json:"pinned_availability_zone"` // from 2.96 on; null: to none
 	LaunchedAt stamp             `json:"OS-SRV-USG:launched_at"`
-	Volumes    []struct{}        `json:"os-extended-volumes:volumes_attached"`
-	Flavor     struct {
+	Volumes    []struct {
+		ID string `json:"id"`
+	} `json:"os-extended-volumes:volumes_attached"`
+	Flavor struct {
 		Name  string            `json:"original_name"`
 		RAM   int               `json:"ram"`
 		VCPUs int               `json:"vcpus"`
@@ -53,9 +56,13 @@ type server struct {
 	Addresses map[string][]struct {
 		Addr string `json:"addr"`
 		Type string `json:"OS-EXT-IPS:type"`
+		MAC  string `json:"OS-EXT-IPS-MAC:mac_addr"`
 	} `json:"addresses"`
 	Fault struct {
 		Message string `json:"message"`
+		Code    int    `json:"code"`
+		Details string `json:"details"`
+		Created stamp  `json:"created"`
 	} `json:"fault"`
 }
 
@@ -65,14 +72,18 @@ func (s server) word() nova.Server {
 		VMState: strings.ToLower(s.VMState), TaskState: strings.ToLower(s.TaskState), PowerState: s.PowerState,
 		LaunchedAt: s.LaunchedAt.Time, Locked: s.Locked, Volumes: len(s.Volumes),
 		RAMMiB: s.Flavor.RAM, VCPUs: s.Flavor.VCPUs, Flavor: s.Flavor.Name, FlavorExtra: s.Flavor.Extra,
-		Metadata: s.Metadata, Fault: s.Fault.Message, Groups: s.Groups, Zone: s.Zone, Node: s.Node,
-		VolumeBooted: string(s.Image) == `""`,
+		Metadata: s.Metadata, Fault: s.Fault.Message, Groups: s.Groups, Zone: s.Zone, Pinned: s.Pinned, Node: s.Node,
+		VolumeBooted: string(s.Image) == `""`, FaultCode: s.Fault.Code, FaultTrace: s.Fault.Details,
+		FaultAt: s.Fault.Created.Time, EphemeralGiB: int(s.Flavor.More),
 	}
 	w.DiskGiB = int(s.Flavor.More) + (int(s.Flavor.Swap)+1023)/1024
 	if !w.VolumeBooted {
 		w.DiskGiB += int(s.Flavor.Disk)
 	}
-	w.Addresses = s.addresses()
+	w.Addresses, w.MACs = s.addresses(), s.macs()
+	for _, v := range s.Volumes {
+		w.VolumeIDs = append(w.VolumeIDs, v.ID)
+	}
 	var image struct{ ID string }
 	if json.Unmarshal(s.Image, &image) == nil {
 		w.Image = image.ID
@@ -94,6 +105,19 @@ func (s server) addresses() (all []netip.Addr) {
 		}
 	}
 	return all
+}
+
+// macs are those of its ports, once each.
+func (s server) macs() (all []string) {
+	for _, addresses := range s.Addresses {
+		for _, a := range addresses {
+			if a.MAC != "" {
+				all = append(all, strings.ToLower(a.MAC))
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Servers lists every server of a host, of all projects. It refuses to answer

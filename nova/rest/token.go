@@ -118,7 +118,7 @@ func (c *Client) login(ctx context.Context) (*tokens.ServiceCatalog, error) {
 			return catalog, err
 		}
 		last = c.translate("log in to Keystone at "+base, err)
-		if last.Fault == nova.FaultAuth || last.Fault == nova.FaultRefused || ctx.Err() != nil {
+		if last.Fault == nova.FaultAuth || last.Fault == nova.FaultRefused || last.Fault == nova.FaultBusy || ctx.Err() != nil {
 			break
 		}
 		c.identity.failed(base, c.now())

@@ -22,13 +22,16 @@ func parseMicroversion(s string) (microversion, bool) {
 // disabled and forced_down together.
 const oldest microversion = 53
 
+// zonesPinned is the first that tells a zone that a server was asked for in.
+const zonesPinned microversion = 96
+
 // versions is the microversion each call is pinned to. Every number is the
 // newest whose behaviour was read (nova/api/openstack/rest_api_version_history.rst);
 // an older cloud gets its own newest, a future one that dropped ours its oldest.
 type versions struct {
 	services    string // 2.69 lists a service in an unreachable cell as UNKNOWN instead of dropping it
 	update      string // 2.53 is the last change of PUT os-services
-	servers     string // 2.69: the last before 2.73 that changes a list we read
+	servers     string // 2.69: the last before 2.73 that changes a list we read; 2.96 shows to which zone a server is pinned
 	server      string // 2.71 shows server_groups
 	groups      string // 2.64 has one policy instead of a list
 	migrations  string // 2.59 pages and has uuid; 2.80 adds project
@@ -37,6 +40,8 @@ type versions struct {
 	aggregates  string // 2.41 is the last change of the list
 	evacuate    string // 2.68 removed force; 2.95 would stop the instance at its new host
 	force       string // 2.67 is the last that takes force
+	volumes     string // 2.89 has the attachment at Cinder
+	ports       string // 2.70 would read tags too
 	action      string // start, stop and reset
 }
 
@@ -75,9 +80,13 @@ func (c *Client) negotiated(ctx context.Context) (versions, error) {
 
 func pins(lowest, newest microversion) versions {
 	pin := func(wish microversion) string { return max(lowest, min(wish, newest)).String() }
+	list := pin(69)
+	if newest >= zonesPinned {
+		list = pin(zonesPinned)
+	}
 	return versions{
-		services: pin(69), update: pin(53), servers: pin(69), server: pin(71), groups: pin(64),
-		migrations: pin(80), actions: pin(58), hypervisors: pin(53), aggregates: pin(53), evacuate: pin(68), force: pin(67), action: pin(53),
+		services: pin(69), update: pin(53), servers: list, server: pin(71), groups: pin(64),
+		migrations: pin(80), actions: pin(58), hypervisors: pin(53), aggregates: pin(53), evacuate: pin(68), force: pin(67), volumes: pin(89), ports: pin(53), action: pin(53),
 	}
 }
 

@@ -99,7 +99,7 @@ func TestEvacuatePostsOnce(t *testing.T) {
 		"reset after acceptance":          {&novatest.Fault{Match: posts, Reset: true, After: true}, time.Minute, nova.FaultUnknown, false, 1},
 		"no answer after acceptance":      {&novatest.Fault{Match: posts, Hang: true, After: true}, 3 * time.Second, nova.FaultTimeout, false, 1},
 		"no answer, never accepted":       {&novatest.Fault{Match: posts, Hang: true}, 3 * time.Second, nova.FaultTimeout, false, 0},
-		"429 of a proxy":                  {&novatest.Fault{Match: posts, Status: 429}, time.Minute, nova.FaultRefused, true, 0},
+		"429 of a proxy":                  {&novatest.Fault{Match: posts, Status: 429}, time.Minute, nova.FaultBusy, true, 0},
 		"redirected":                      {&novatest.Fault{Match: posts, Status: 307}, time.Minute, nova.FaultRefused, true, 0},
 		"408 of a proxy":                  {&novatest.Fault{Match: posts, Status: 408}, time.Minute, nova.FaultTimeout, false, 0},
 		"404 that Nova did not write":     {&novatest.Fault{Match: posts, Status: 404}, time.Minute, nova.FaultRefused, true, 0},

@@ -57,6 +57,9 @@ domain: $(rack "$1")
 data_dir: $LAB/lifeboat/$1
 ring: {bind: "$(address "$1"):7946", profile: $(profile)}
 heartbeat: {bind: "$(address "$1"):0"}
+services:
+  - {unit: neutron-agent, check: [/usr/bin/test, "!", -e, $LAB/machines/$1/no-neutron], restart: [/bin/true]}
+  - {unit: nova-compute, check: [/usr/bin/test, "!", -e, $LAB/machines/$1/no-nova-compute], restart: [/bin/true], after: neutron-agent}
 controllers: [$(for n in "${CONTROLLERS[@]}"; do printf '"%s:7947", ' "$(address "$n")"; done | sed 's/, $//')]
 boot_id_file: $LAB/machines/$1/boot_id
 uuid_file: $LAB/machines/$1/uuid

@@ -22,7 +22,7 @@ var (
 // with one POST for each instance.
 func TestShortCrash(t *testing.T) {
 	Lifeboat(t)
-	points, back, undo := []string{"done:fence", "call:evacuate"}, []string(nil), []string(nil)
+	points, back, undo := []string{"call:evacuate"}, []string(nil), []string(nil)
 	if nightly() {
 		points, back, undo = crashPoints, crashPointsBack, crashPointsUndo
 	}

@@ -82,6 +82,11 @@ func TestShortStates(t *testing.T) {
 		{"resized", nil, []string{"vm_state=resized"}, 0, "VERIFY_RESIZE"},
 		{"shelved", nil, []string{"vm_state=shelved"}, 0, "SHELVED"},
 		{"building", nil, []string{"vm_state=building"}, 0, "BUILD"},
+		{"never launched", nil, []string{"vm_state=error", "launched_at=NULL"}, 0, "ERROR"},
+		{"soft-deleting", nil, []string{"task_state=soft-deleting"}, 0, "ACTIVE"},
+		{"migrating", nil, []string{"task_state=migrating"}, 0, "MIGRATING"}, // and no row says whither
+		{"resize-prep", nil, []string{"task_state=resize_prep"}, 0, "RESIZE"},
+		{"shelved-offloaded", nil, []string{"vm_state=shelved_offloaded", "host=NULL"}, 0, "SHELVED_OFFLOADED"},
 	}
 	ids := Boot(t, "cmp01", len(rows), "state")
 	for i, row := range rows {
@@ -100,7 +105,8 @@ func TestShortStates(t *testing.T) {
 	servers, posts := now(t), EvacuatePosts(t)
 	for i, row := range rows {
 		s, listed := servers[ids[i]]
-		if posts[ids[i]] != row.posts || s.Status != row.status || listed && (s.Host == "cmp01") != (row.posts == 0) {
+		stays := s.Host == "cmp01" || s.Host == "-" // of no host
+		if posts[ids[i]] != row.posts || s.Status != row.status || listed && stays != (row.posts == 0) {
 			t.Errorf("%s: %d POSTs, %s on %s (task %s); want %d and %s", row.name, posts[ids[i]], s.Status, s.Host, s.Task, row.posts, row.status)
 		}
 		if row.posts > 0 {
@@ -108,8 +114,11 @@ func TestShortStates(t *testing.T) {
 		}
 	}
 	for i, row := range rows { // what is soft-deleted is not listed, and would be left behind
-		if row.status == "" {
+		switch row.status {
+		case "":
 			Lab(t, "row", ids[i], "vm_state=active")
+		case "SHELVED_OFFLOADED": // its guest is there
+			Lab(t, "row", ids[i], "vm_state=active", "host=cmp01")
 		}
 	}
 	if t.Failed() {

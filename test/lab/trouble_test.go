@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -101,11 +102,15 @@ func TestAPIFaults(t *testing.T) {
 	}
 }
 
-// TestRandomCrash: the leader dies of SIGKILL at random instants of a recovery.
-func TestRandomCrash(t *testing.T) {
+// TestShortRandomCrash: the leader dies of SIGKILL at random instants of a recovery.
+func TestShortRandomCrash(t *testing.T) {
 	Lifeboat(t)
-	for i := range 10 {
-		after := time.Duration(500+i*1700) * time.Millisecond // spread over detection, fence and evacuation
+	runs := 2
+	if nightly() {
+		runs = 10
+	}
+	for i := range runs {
+		after := time.Duration(rand.Int64N(int64(17 * time.Second))).Round(time.Millisecond) // detection, fence and evacuation
 		t.Run(after.String(), func(t *testing.T) {
 			host := "cmp0" + strconv.Itoa(i%6+1)
 			AllHealthy(t)
@@ -126,6 +131,38 @@ func TestRandomCrash(t *testing.T) {
 			}
 			Back(t, host)
 		})
+	}
+}
+
+// TestShortReturn: where power_on is automatic a dead host comes back into service and no
+// operator does anything: its nova-compute waits at the start gate, cleans up what was
+// evacuated, and is enabled.
+func TestShortReturn(t *testing.T) {
+	Up(t)
+	As(t, "power_on: automatic, storm: {percent: 10, window: 5s, per_hour: 1000}, flap: {limit: 0}")
+	gated := filepath.Join(Dir(), "machines/cmp04/gated")
+	if err := os.WriteFile(gated, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(gated) })
+	const n = 3
+	dies(t, "cmp04", n, func() { Fault(t, "power-cut", "cmp04") })
+	Wait(t, "the host's return", 3*time.Minute, func() bool {
+		h, ok := Hosts()["cmp04"]
+		s := Services(t)["cmp04"]
+		return ok && h.Recovery == "" && h.Verdict == "Healthy" && s.Status == "enabled" && s.State == "up"
+	})
+	for _, m := range Migrations(t, "cmp04") {
+		if m.Status != "completed" {
+			t.Errorf("migration %+v, want completed", m)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(Dir(), "machines/cmp04/instances")); err != nil || len(left) > 0 {
+		t.Errorf("left on the source: %v %v", left, err)
+	}
+	AssertNoSecondCopy(t)
+	if log, err := os.ReadFile(filepath.Join(Dir(), "log/nova-compute-cmp04.log")); err != nil || !strings.Contains(string(log), "start gate") {
+		t.Errorf("nova-compute did not ask at its gate: %v", err)
 	}
 }
 

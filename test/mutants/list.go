@@ -23,6 +23,7 @@ const (
 	app       = "./cmd/app"
 	simulator = "./test/sim"
 	program   = "./fence/command"
+	words     = "./nova"
 )
 
 // open is what a gate that is switched off asks.
@@ -41,6 +42,8 @@ func List() []Mutant {
 	all = append(all, errands()...)
 	all = append(all, vip()...)
 	all = append(all, evacuation()...)
+	all = append(all, afterwards()...)
+	all = append(all, twice()...)
 	return append(all, acts()...)
 }
 

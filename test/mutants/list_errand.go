@@ -27,6 +27,6 @@ func errands() []Mutant {
 		m("anybody's hand proves", "1", "evacuate/errand.go", "old.Hand != e.Proof.By ||", "", core),
 		m("an attempt that was not promised is carried out", "2", "evacuate/errand.go", "rec.Attempt != a.Attempt || rec.Term != a.Term || rec.Hand != a.Hand:", "false:", core),
 		m("a hand does not know of a cancel", "10", "evacuate/errand.go", "case r.Cancel != nil || r.Steps[StepCancel] != nil:", "case false:", core),
-		m("a hand is asked where the leader reaches the host", "2", "evacuate/errand.go", "!f.Unreached || c.world.Verdicts", "c.world.Verdicts", core),
+		m("a hand is asked where the leader reaches the host", "2", "evacuate/errand.go", "!f.Unreached || v.State", "v.State", core),
 	}
 }

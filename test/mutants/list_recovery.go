@@ -5,6 +5,7 @@ func recovery() []Mutant {
 		return Mutant{Name: name, Rule: rule, File: "evacuate/" + file, Old: was, New: is, Tests: []string{core, run, simulator}}
 	}
 	return []Mutant{
+		{Name: "what may run elsewhere is started where it was left", Rule: "3", File: "evacuate/rebooted.go", Old: "e.Attempt == 0 && !e.Revisit && len(e.Doubts) == 0", New: "true", Tests: []string{core}},
 		m("a deposed leader's entries are taken", "2", "apply.go", "if e.Term != 0 && e.Term != term {", "if false {"),
 		m("a step needs no proof", "1", "apply.go", "rec.Phase == PhaseIntent && needsProof[e.Step] && !ok {", "rec.Phase == PhaseIntent && needsProof[e.Step] && !ok && false {"),
 		m("a promise needs no proof", "1", "apply.go", "if _, ok := r.Proved(); !ok {\n\t\t\treturn fmt.Errorf(\"evacuation of %s without", "if _, ok := r.Proved(); !ok && false {\n\t\t\treturn fmt.Errorf(\"evacuation of %s without"),
@@ -29,12 +30,13 @@ func recovery() []Mutant {
 		m("a foreign evacuation is not looked for", "3", "promise.go", "if n := c.foreign(r.Host, e, obs); n != nil {", "if n := c.foreign(r.Host, e, obs); false {"),
 		m("a POST needs no fresh look", "3", "promise.go", "if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {", "if obs == nil {"),
 		m("a POST for what is not there", "3", "promise.go", "if _, here := obs.Source[e.Server]; !here ||", "if here := true; !here ||"),
+		m("what can only wait does not count as just fenced", "6", "gate_storm.go", "q.policy) || recently(q, r)", "q.policy)"),
 		m("no limit to what is in flight", "concurrency", "promise.go", "if l.total >= limit {", "if false {"),
 		m("done is believed before the server is elsewhere", "6", "evacuations.go", "case moved && well(s) && (m.Status == nova.MigrationDone", "case well(s) && (m.Status == nova.MigrationDone"),
 		m("an attempt whose row is done is sent again", "3", "evacuations.go", " || m.Status == nova.MigrationDone || m.Status == nova.MigrationCompleted:", ":"),
-		m("a lost attempt is repeated before its destination is proven off", "3", "destination.go", "if n.Dest == \"\" || !off ||", "if n.Dest == \"\" || !off && false ||"),
+		m("a lost attempt is repeated before its destination is proven off", "3", "destination.go", "return off && obs.Began.After(", "return (off || true) && obs.Began.After("),
 		m("the ledger takes a repetition without that proof", "3", "destination.go", "if err := s.gone(l); err != nil && (n.State == EvacIntent", "if err := s.gone(l); false && (n.State == EvacIntent"),
-		m("where a server was before the proof is believed", "3", "destination.go", "!obs.Began.After(c.sawFirst(\"off \"+string(by)))", "false"),
+		m("where a server was before the proof is believed", "3", "destination.go", "return off && obs.Began.After(c.sawFirst(\"off \"+string(by)))", "return off && by != \"\""),
 		m("a proof of its destination that was voided repeats an attempt", "3", "destination.go", "if r.Host == l.Host && (proved ||", "if r.Host == l.Host && (proved || true ||"),
 		m("a promise is as old as its leader's clock says", "3", "span.go", "func (c *Core) promised(r *Recovery, e *Evacuation) time.Duration { return c.since(promiseKey(r, e)) }", "func (c *Core) promised(_ *Recovery, e *Evacuation) time.Duration { return c.world.Now.Sub(e.Intent) }"),
 		m("a pause that a wrong clock dated is waited for", "10", "span.go", "return left <= 0 || left > 2*retryMost", "return left <= 0"),
@@ -42,7 +44,7 @@ func recovery() []Mutant {
 		m("suspects are not shielded", "6", "advance.go", "if c.shieldSuspects(r) && c.mayStrand(r) == \"\" {", "if c.mayStrand(r) == \"\" {"),
 		m("a host is enabled while a power step may be open", "2, 8", "returning.go", "if c.world.Terms[id] <= term {", "if false && c.world.Terms[id] <= term {"),
 		m("a host is enabled at once", "8", "returning.go", "case c.healthy[r.Host].IsZero() || c.world.Now.Sub(c.healthy[r.Host]) < c.policy.HealthyDelay:", "case false:"),
-		m("un-force does not wait for the cleaning", "8", "returning.go", "case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:", "case \"never\":"),
+		m("un-force does not wait for the cleaning", "8", "cleaning.go", "case nova.MigrationDone, nova.MigrationAccepted, nova.MigrationPreMigrating:", "case \"never\":"),
 		m("an operator's disabling is taken for ours", "9", "recovery.go", "return !s.Disabled || IsOurReason(s.Reason)", "return true"),
 		m("a person's word needs no listening before it", "1", "confirm.go", "w.Leader.Since.IsZero() || listened < wordListens {", "false {"),
 		m("a person's word is good for every boot", "1", "confirm.go", " || h.Confirmed.Boot != boot", ""),
@@ -104,6 +106,6 @@ func acts() []Mutant {
 		m("a report that was stuck is believed", "4, 5 (a)", "cmd/app/transit.go", "return max(t.boot()-s.At-s.Held, 0), true", "return 0, true", app),
 		m("a mode that is off reads BMCs", "12", "cmd/app/investigate.go", ".Mode == evacuate.ModeOff\n", ".Mode == \"never\"\n", app),
 		m("the commit takes none of a step's time", "2", "evacuate/runner/runner.go", "r.Clock.Deadline(a.Deadline - spent(a.Decided, r.Clock.Now()))", "r.Clock.Deadline(a.Deadline)", run),
-		m("a host that is heard is powered off", "5 (a)", "cmd/app/engine.go", "age <= time.Duration(c.observer.judge.Missed)*c.observer.judge.Interval {", "age < 0 {", app),
+		m("a host that is heard is powered off", "5 (a)", "cmd/app/engine.go", "age <= c.observer.judge.Silence() {", "age < 0 {", app),
 	}
 }

@@ -50,9 +50,9 @@ type Setup struct {
 	Watchdog bool `yaml:"watchdog"`
 	// StorageFence has a program take the storage of dead hosts away.
 	StorageFence bool `yaml:"storage_fence"`
-	Errands      bool `yaml:"errands"` // controllers power hosts off for each other
-	// Libvirt has the agents tell which instances run on their hosts.
-	Libvirt bool `yaml:"libvirt"`
+	Errands      bool `yaml:"errands"`  // controllers power hosts off for each other
+	Libvirt      bool `yaml:"libvirt"`  // the agents tell which instances run on their hosts
+	Services     bool `yaml:"services"` // and watch the Neutron agents and nova-computes
 	// VIP gives the control plane an address, which ctl1 has.
 	VIP bool `yaml:"vip"`
 }
@@ -233,8 +233,8 @@ func (c *Cloud) configure(h *machine) error {
 	if err := os.MkdirAll(h.path("data"), 0o700); err != nil {
 		return err
 	}
-	y := fmt.Sprintf("host: %s\ndomain: %s\ndata_dir: %s\nring: {bind: \"%s:%d\", profile: %s}\nheartbeat: {bind: \"%s:0\"}\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\nsensors: {compute_process: \"\", libvirt: %s}\ncontrollers:\n",
-		h.name, h.domain, h.path("data"), h.node.addrs[Management], ringPort, c.setup.Profile, h.node.addrs[c.setup.Heartbeat], h.path("boot"), h.path("uuid"), h.path("dmi"), c.setup.libvirt())
+	y := fmt.Sprintf("host: %s\ndomain: %s\ndata_dir: %s\nring: {bind: \"%s:%d\", profile: %s}\nheartbeat: {bind: \"%s:0\"}\nboot_id_file: %s\nuuid_file: %s\ndmi_dir: %s\nsensors: {compute_process: \"\", libvirt: %s}\n%scontrollers:\n",
+		h.name, h.domain, h.path("data"), h.node.addrs[Management], ringPort, c.setup.Profile, h.node.addrs[c.setup.Heartbeat], h.path("boot"), h.path("uuid"), h.path("dmi"), c.setup.libvirt(), c.setup.services())
 	for i := range c.setup.Controllers {
 		y += fmt.Sprintf("  - \"%s:%d\"\n", voterAddr(i), peerPort)
 	}

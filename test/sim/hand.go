@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/evacuate"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
@@ -104,8 +103,8 @@ func (w *watch) off(v *voter, m, cuts *machine) {
 	window := time.Duration(w.cloud.policy.Missed) * w.cloud.policy.HeartbeatInterval
 	again := false
 	if r := v.newest(); r != nil {
-		// By the operator's matrix a host that is heard may be condemned.
-		if verdict := r.ctl.Verdicts()[m.name]; verdict.State == detector.Isolated && verdict.Condemned() {
+		// By the operator's word a host that is heard may be condemned.
+		if r.ctl.Verdicts()[m.name].CondemnedAlive() {
 			again = true
 		}
 		r.ctl.Locked(func(s *evacuate.State) {

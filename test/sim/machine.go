@@ -30,13 +30,14 @@ type machine struct {
 	dog    dog
 	virt   *libvirt // of the last agent; nil: none is asked
 
-	mu    sync.Mutex
-	boots int
-	epoch int       // one more with each power-off and crash
-	run   *agentRun // nil: none runs
-	stays bool      // no agent is started at boot
-	idle  bool      // nor nova-compute
-	cut   *machine  // whose power its BMC really switches; nil: its own
+	mu      sync.Mutex
+	boots   int
+	epoch   int       // one more with each power-off and crash
+	run     *agentRun // nil: none runs
+	stays   bool      // no agent is started at boot
+	idle    bool      // nor nova-compute
+	netless bool      // nor the Neutron agent
+	cut     *machine  // whose power its BMC really switches; nil: its own
 }
 
 // agentRun is one run of an agent.
@@ -67,7 +68,7 @@ func (m *machine) newBoot() error {
 
 func (m *machine) seams(p *process) app.Seams {
 	s := app.Seams{Clock: m.node.clock, Network: p, Signer: signer{}, Prober: prober{m.cloud, m.node, p}}
-	return m.libvirt(m.watch(m.cloud.vipSeams(s, string(m.name)), p))
+	return m.units(m.libvirt(m.watch(m.cloud.vipSeams(s, string(m.name)), p)))
 }
 
 // startAgent starts the agent in the background, after a former one has ended.

@@ -109,10 +109,10 @@ func points() []string {
 	return append(out, "call:"+string(evacuate.StepObserve), "call:"+string(evacuate.StepResolve))
 }
 
-// allPoints are those of a scenario file: of restarts too, which random schedules have none of.
+// allPoints are those of a scenario file: of restarts and of live migrations too, which random schedules have none of.
 func allPoints() []string {
 	out := points()
-	for _, s := range []evacuate.Step{evacuate.StepStopGuest, evacuate.StepStartGuest} {
+	for _, s := range []evacuate.Step{evacuate.StepStopGuest, evacuate.StepStartGuest, evacuate.StepMoveAway} {
 		out = append(out, "intent:"+string(s), "call:"+string(s))
 	}
 	return out

@@ -27,6 +27,9 @@ var verbs = map[string]verbDef{
 	"kill-compute":  {"kill-compute HOSTS [for D]", "nova-compute dies, and stays away; the guests run on", oneOf(isHost), eachHost(func(m *machine) func() { m.compute(false); return func() { m.compute(true) } })},
 	"start-compute": {"start-compute HOSTS", "nova-compute starts", oneOf(isHost), eachHost(func(m *machine) func() { m.compute(true); return nil })},
 
+	"kill-neutron":  {"kill-neutron HOSTS [for D]", "the Neutron agent dies, and stays away (cloud.services)", oneOf(isHost), eachHost(func(m *machine) func() { m.neutron(false); return func() { m.neutron(true) } })},
+	"start-neutron": {"start-neutron HOSTS", "the Neutron agent starts", oneOf(isHost), eachHost(func(m *machine) func() { m.neutron(true); return nil })},
+
 	"isolate": {"isolate ANY [on NETWORK] [for D]", "cut off from everybody else; among themselves they talk", oneOf(isAny), isolate},
 	"cut":     {"cut ANY from ANY [on NETWORK] [for D]", "nothing passes between them, either way", twoOf("from"), cutBoth},
 	"mute":    {"mute ANY to ANY [on NETWORK] [for D]", "what the first send to the second is lost; the other way is well", twoOf("to"), cutOne},

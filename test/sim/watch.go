@@ -284,7 +284,8 @@ func (w *watch) ledger(l *voterRun) {
 }
 
 // journalWords are what is told of the journal; modes and freezes are a scenario's own.
-var journalWords = []string{"drill of ", "INSTANCE RUNS TWICE", "runs on one host only", "instance "}
+var journalWords = []string{"drill of ", "INSTANCE RUNS TWICE", "runs on one host only", "instance ",
+	"failed for good", "is sent away", " now", "live migration ", "moved away", "are well again"}
 
 // drills are what the journal newly says of these. Under the lock.
 func (w *watch) drills(journal []evacuate.Event) (lines []string) {

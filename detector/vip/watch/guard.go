@@ -59,6 +59,9 @@ table arp %[1]s {
 }
 `
 
+// guardClear takes both tables away: one that is added is there, so that it can be deleted.
+const guardClear = "table inet %[1]s {}\ntable arp %[1]s {}\ndelete table inet %[1]s\ndelete table arp %[1]s\n"
+
 // Clear takes back whatever a controller may have left. That there is nothing, or no nft,
 // is no error: then nothing was ever set.
 func (g *Guard) Clear() error {
@@ -66,8 +69,7 @@ func (g *Guard) Clear() error {
 	if _, err := exec.LookPath("nft"); err != nil {
 		return nil
 	}
-	// A table that is added is there, so that it can be deleted.
-	return nft(fmt.Sprintf("table inet %[1]s {}\ntable arp %[1]s {}\ndelete table inet %[1]s\ndelete table arp %[1]s\n", guardTable))
+	return nft(fmt.Sprintf(guardClear, guardTable))
 }
 
 // Allow lets an address be heard until a time that left counts down to, and by nobody
@@ -80,7 +82,7 @@ func (g *Guard) Allow(addr netip.Addr, left func() time.Duration) error {
 		}
 		script := ""
 		if !g.up {
-			script = fmt.Sprintf("table inet %[1]s {}\ntable arp %[1]s {}\ndelete table inet %[1]s\ndelete table arp %[1]s\n", guardTable) + fmt.Sprintf(guardRules, guardTable)
+			script = fmt.Sprintf(guardClear+guardRules, guardTable)
 		}
 		for _, in := range guardSets(addr) {
 			// An element's time is not renewed by adding it: it is taken out and put in.

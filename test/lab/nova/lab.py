@@ -6,6 +6,7 @@ compute_driver = lab.Driver, loaded through compute.py. What Nova sees:
     compute that comes back finds the evacuated ones and cleans them up;
   - after a power cut every guest is defined and shut down;
   - after a crash of nova-compute alone its guests run on;
+  - a live migration ends the guest at its source before it starts elsewhere;
   - the disks are shared: an evacuated guest keeps its disk, and the host that lost
     it deletes nothing when it comes back.
 """
@@ -108,6 +109,9 @@ class Driver(fake.FakeDriver):
         if i:
             i.stop()
             os.unlink(i.path)
+
+    def post_live_migration(self, context, instance, block_device_info, migrate_data=None):
+        self.destroy(context, instance, None)  # at the source, before it starts at the other end
 
     def get_info(self, instance, use_cache=True):
         if instance.uuid not in self.instances:
