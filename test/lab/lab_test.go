@@ -37,7 +37,7 @@ func TestLabItself(t *testing.T) {
 			}
 			BMC(t, host, "on")
 			wantPower(t, host, true)
-			Wait(t, "its network", 5*time.Second, func() bool { return Ping(host) })
+			Wait(t, "its network", 15*time.Second, func() bool { return Ping(host) })
 			if bootID(t, host) == boot {
 				t.Error("a new boot, and the boot id of the old one")
 			}
@@ -53,7 +53,7 @@ func TestLabItself(t *testing.T) {
 				t.Error("a dead kernel answers")
 			}
 			Heal(t, "hang", host)
-			Wait(t, "its network", 5*time.Second, func() bool { return Ping(host) })
+			Wait(t, "its network", 15*time.Second, func() bool { return Ping(host) })
 		})
 		t.Run("wedge "+host, func(t *testing.T) {
 			Fault(t, "wedge", host)
@@ -124,14 +124,14 @@ func TestLabItself(t *testing.T) {
 	})
 	t.Run("reboot", func(t *testing.T) {
 		boot := bootID(t, "cmp04")
-		Fault(t, "reboot", "cmp04", "3")
+		Fault(t, "reboot", "cmp04", "4")
+		if Ping("cmp04") && starting("cmp04") { // asked in this order, however long a look takes
+			t.Error("it answers from its firmware")
+		}
 		for began := time.Now(); time.Since(began) < 2*time.Second; {
 			wantPower(t, "cmp04", true)
 		}
-		if Ping("cmp04") {
-			t.Error("it answers from its firmware")
-		}
-		Wait(t, "its network", 10*time.Second, func() bool { return Ping("cmp04") })
+		Wait(t, "its network", 20*time.Second, func() bool { return Ping("cmp04") })
 		if bootID(t, "cmp04") == boot {
 			t.Error("a new boot, and the boot id of the old one")
 		}
@@ -184,6 +184,12 @@ func TestLabItself(t *testing.T) {
 		}
 		Lab(t, "reset")
 	})
+}
+
+// starting tells whether a host's firmware is at work still.
+func starting(host string) bool {
+	_, err := os.Stat(filepath.Join(Dir(), "machines", host, "starting"))
+	return err == nil
 }
 
 func bootID(t *testing.T, host string) string {
