@@ -12,6 +12,7 @@ nova.py group NAME POLICY        make a server group: ID
 nova.py flavor NAME DISK         make a flavor with so many GiB of disk; a host has 600000
 nova.py enable|disable HOST      its nova-compute
 nova.py migrations [HOST]        evacuations: ID SERVER SOURCE DEST STATUS
+nova.py moves [HOST]             live migrations: ID SERVER SOURCE DEST STATUS CREATED UPDATED
 nova.py floor HOST               the quickest recovery that this Nova allows: force down, evacuate all
                                  at once, wait until each is ACTIVE elsewhere
 nova.py left HOST COUNT SECONDS  wait until COUNT servers are at work elsewhere and none is left on HOST,
@@ -163,10 +164,20 @@ def do_disable(where):
     switch(where, "disabled")
 
 
-def do_migrations(source=""):
+def rows(kind, source):
     q = "&source_compute=" + source if source else ""
-    for m in sorted(call("GET", "/os-migrations?migration_type=evacuation" + q)["migrations"], key=lambda m: m["id"]):
-        print(m["id"], m["instance_uuid"], m["source_compute"], m["dest_compute"] or "-", m["status"])
+    for m in sorted(call("GET", "/os-migrations?migration_type=" + kind + q)["migrations"], key=lambda m: m["id"]):
+        yield m, (m["id"], m["instance_uuid"], m["source_compute"], m["dest_compute"] or "-", m["status"])
+
+
+def do_migrations(source=""):
+    for _, row in rows("evacuation", source):
+        print(*row)
+
+
+def do_moves(source=""):
+    for m, row in rows("live-migration", source):
+        print(*row, m["created_at"], m["updated_at"] or "-")
 
 
 def settled(s, left):

@@ -6,13 +6,15 @@ compute_driver = lab.Driver, loaded through compute.py. What Nova sees:
     compute that comes back finds the evacuated ones and cleans them up;
   - after a power cut every guest is defined and shut down;
   - after a crash of nova-compute alone its guests run on;
-  - a live migration ends the guest at its source before it starts elsewhere;
+  - a live migration takes as long as `lab live` says, and fails where its destination
+    dies; it ends the guest at its source before it starts elsewhere;
   - the disks are shared: an evacuated guest keeps its disk, and the host that lost
     it deletes nothing when it comes back.
 """
 import json
 import os
 import signal
+import time
 
 from nova.compute import power_state
 from nova import exception
@@ -109,6 +111,21 @@ class Driver(fake.FakeDriver):
         if i:
             i.stop()
             os.unlink(i.path)
+
+    def live_migration(self, context, instance, dest, post_method, recover_method,
+                       block_migration=False, migrate_data=None):
+        try:  # how long one takes here
+            with open(os.path.join(guest.LAB, "conf/live-seconds")) as f:
+                until = time.time() + float(f.read())
+        except FileNotFoundError:
+            until = 0
+        there = os.path.join(guest.LAB, "machines", dest, "boot_id")
+        while time.time() < until and os.path.exists(there):
+            time.sleep(0.1)
+        if os.path.exists(there):
+            post_method(context, instance, dest, block_migration, migrate_data)
+        else:  # the guest stays, as where qemu loses its other end
+            recover_method(context, instance, dest, migrate_data)
 
     def post_live_migration(self, context, instance, block_device_info, migrate_data=None):
         self.destroy(context, instance, None)  # at the source, before it starts at the other end
