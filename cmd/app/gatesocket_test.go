@@ -113,6 +113,22 @@ func TestGateInContainer(t *testing.T) {
 	}
 }
 
+// TestGateDirectory: what the container mounts is there at boot before the agent: podman
+// starts no container whose mount is missing, and does not try again.
+func TestGateDirectory(t *testing.T) {
+	for file, words := range map[string]string{
+		"containers/kolla-globals.yml":    `"/run/lifeboat:/run/lifeboat:ro"`,
+		"package/lifeboat-agent.tmpfiles": "\nd /run/lifeboat 0755 root root -\n",
+		"package/lifeboat-agent.yaml":     "{src: deploy/package/lifeboat-agent.tmpfiles, dst: /usr/lib/tmpfiles.d/lifeboat-agent.conf}",
+		"package/postinstall":             "systemd-tmpfiles --create lifeboat-agent.conf",
+		"systemd/lifeboat-agent.service":  "\nRuntimeDirectoryPreserve=yes\n",
+	} {
+		if text, err := os.ReadFile(filepath.Join("../../deploy", file)); err != nil || !strings.Contains(string(text), words) {
+			t.Errorf("deploy/%s does not say %q, %v", file, words, err)
+		}
+	}
+}
+
 // TestGateSocketShut: where nobody answers, or the gate is closed, it is not passed.
 func TestGateSocketShut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "g")

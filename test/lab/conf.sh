@@ -61,6 +61,7 @@ services:
   - {unit: neutron-agent, check: [/usr/bin/test, "!", -e, $LAB/machines/$1/no-neutron], restart: [/bin/true]}
   - {unit: nova-compute, check: [/usr/bin/test, "!", -e, $LAB/machines/$1/no-nova-compute], restart: [/bin/true], after: neutron-agent}
 controllers: [$(for n in "${CONTROLLERS[@]}"; do printf '"%s:7947", ' "$(address "$n")"; done | sed 's/, $//')]
+$([ ! -e "$LAB/machines/$1/container" ] || echo "gate_socket: $LAB/machines/$1/run/gate.sock")
 boot_id_file: $LAB/machines/$1/boot_id
 uuid_file: $LAB/machines/$1/uuid
 Y
