@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -41,7 +42,9 @@ func TestLabItself(t *testing.T) {
 			if bootID(t, host) == boot {
 				t.Error("a new boot, and the boot id of the old one")
 			}
-			log := PowerLog(t)
+			log := slices.CompactFunc(PowerLog(t), func(a, b PowerCommand) bool { // ipmitool repeats what is slow
+				return a.Host == b.Host && a.Verb == b.Verb
+			})
 			if n := len(log); n < 2 || log[n-2].Verb != "off" || log[n-1].Verb != "on" || log[n-1].Host != host {
 				t.Errorf("power log: %v", log)
 			}
