@@ -132,6 +132,7 @@ func TestServiceFence(t *testing.T) {
 		"so it is":                     {func(*View, *Policy) {}, true},
 		"policy does not say so":       {func(_ *View, p *Policy) { p.FenceAiling = false }, false},
 		"a moment ago":                 {func(v *View, _ *Policy) { v.GivenUpFor = 59 * time.Second }, false},
+		"Nova calls it so a moment":    {func(v *View, _ *Policy) { v.Nova.DownFor = 59 * time.Second }, false},
 		"its agent is still at it":     {func(v *View, _ *Policy) { v.Sensors["service:a"] = "failed: restarted 2 of 3 times" }, false},
 		"nova-compute is up":           {func(v *View, _ *Policy) { v.Nova.State = nova.StateUp }, false},
 		"Nova was asked a minute ago":  {func(v *View, _ *Policy) { v.Nova.Age = time.Minute }, false},
@@ -143,7 +144,7 @@ func TestServiceFence(t *testing.T) {
 	} {
 		v, p := hung(), DefaultPolicy()
 		v.Controllers = hearing(500*ms, 500*ms, 500*ms)
-		v.Nova.State, v.GivenUpFor, p.FenceAiling = nova.StateDown, time.Minute, true
+		v.Nova.State, v.GivenUpFor, v.Nova.DownFor, p.FenceAiling = nova.StateDown, time.Minute, time.Minute, true
 		v.Sensors = map[string]string{"service:a": FailedForGood + ": 3 restarts did not help"}
 		c.change(&v, &p)
 		if got := Judge(v, p); got.CondemnedAlive() != c.want || got.Down() != c.want && got.State != Suspect {
@@ -165,6 +166,23 @@ func TestGivenUpFor(t *testing.T) {
 	}{{"active", 0}, {FailedForGood, 0}, {FailedForGood + ": x", time.Second}, {FailedForGood, 2 * time.Second}, {"failed", 0}, {FailedForGood, 0}, {FailedForGood, time.Second}} {
 		if got := say(float64(i), c.word); got != c.want {
 			t.Errorf("%d: %s: %s, want %s", i, c.word, got, c.want)
+		}
+	}
+}
+
+// TestDownFor: for how long Nova calls a nova-compute down is counted over its looks, and anew
+// where nobody has asked for a while.
+func TestDownFor(t *testing.T) {
+	tab := NewTable(DefaultPolicy())
+	for _, c := range []struct {
+		at    float64
+		state nova.ServiceState
+		want  time.Duration
+	}{{0, nova.StateUp, 0}, {3, nova.StateDown, 0}, {6, nova.StateDown, 3 * time.Second}, {36, nova.StateDown, 33 * time.Second}, {39, nova.StateUnknown, 0},
+		{42, nova.StateDown, 0}, {45, nova.StateDown, 3 * time.Second}, {76, nova.StateDown, 0}, {79, nova.StateDown, 3 * time.Second}, {82, nova.StateUp, 0}} {
+		tab.Service("cmp1", c.state, time.Time{}, at(c.at))
+		if got := tab.View("cmp1", Facts{Voters: 1}, at(c.at)).Nova.DownFor; got != c.want {
+			t.Errorf("after %g s, %s: down for %s, want %s", c.at, c.state, got, c.want)
 		}
 	}
 }

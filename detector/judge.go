@@ -31,7 +31,7 @@ func Judge(v View, p Policy) Verdict {
 		out.Means = MeansFence
 	case len(j.lost) > 0 && (len(j.hearing) > 0 || out.State == Unmanageable || out.State == PathFault):
 		out.Means = j.means()
-	case out.Reason == ReasonServiceFailed && p.FenceAiling && v.GivenUpFor >= p.IsolatedFor && v.Nova.Age <= ReportFresh:
+	case out.Reason == ReasonServiceFailed && p.FenceAiling && min(v.GivenUpFor, v.Nova.DownFor) >= p.IsolatedFor && v.Nova.Age <= ReportFresh:
 		out.Means = MeansFence
 	}
 	return out

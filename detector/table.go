@@ -92,12 +92,6 @@ type reachSeen struct {
 	alone time.Time // since when it reaches nobody
 }
 
-type seenService struct {
-	state    nova.ServiceState
-	at       time.Time
-	reported time.Time // when its row was last seen to move by itself
-}
-
 // Table keeps the evidence. It is not safe for concurrent use: its owner
 // serialises. Every method takes the present from its caller.
 type Table struct {
@@ -284,20 +278,6 @@ func (t *Table) Power(r PowerReading) {
 	}
 }
 
-// Service notes what Nova says of a host's nova-compute. reported is when its
-// row last moved by itself, on our clock; zero if it was not seen to move.
-func (t *Table) Service(host nova.HostName, state nova.ServiceState, reported, now time.Time) {
-	h := t.host(host)
-	s := &seenService{state: state, at: now}
-	if h.service != nil {
-		s.reported = h.service.reported
-	}
-	if reported.After(s.reported) {
-		s.reported = reported
-	}
-	h.service = s
-}
-
 // LastHeard is when any controller last heard the host, and its boot id then.
 func (t *Table) LastHeard(host nova.HostName) (at time.Time, boot, start string) {
 	for _, c := range t.controllers {
@@ -376,6 +356,9 @@ func (t *Table) View(host nova.HostName, f Facts, now time.Time) View {
 		last, _, _ := t.LastHeard(host)
 		v.Nova = &ServiceSight{State: s.state, Age: now.Sub(s.at),
 			Reported: s.reported.Sub(last) > ReportSlack && now.Sub(s.reported) <= ReportFresh}
+		if !s.down.IsZero() {
+			v.Nova.DownFor = now.Sub(s.down)
+		}
 	}
 	v.sort()
 	return v

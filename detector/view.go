@@ -103,4 +103,6 @@ type ServiceSight struct {
 	// Reported says that the service's row moved after the host fell silent,
 	// and not by our hand.
 	Reported bool `json:"reported"`
+	// DownFor is for how long Nova has called it down, as far as it was asked; 0: it does not.
+	DownFor time.Duration `json:"down_for,omitempty"`
 }

@@ -36,10 +36,33 @@ func askControlPlane(q question) (Standing, string) {
 	if !explained && q.world.Cloud.Holds(q.world.Verdicts[q.host]) {
 		return Held, fmt.Sprintf("%s: %s", q.world.Cloud.Condition, q.world.Cloud.Detail)
 	}
+	if why := unheardComputes(q); why != "" {
+		return Held, why
+	}
 	if !destination(q) {
 		return Held, "no other compute is up, enabled and heard: nowhere to go"
 	}
 	return Met, fmt.Sprintf("Nova answered %s ago, %d of %d hosts heard", round(age), net.Heard, net.Known)
+}
+
+// unheardComputes says of a host that is to be fenced for a service though it lives that Nova
+// does not hear the nova-computes of others that live either, more in all than make no storm:
+// rather its message bus, or an update, than the host. "" if that is not so.
+func unheardComputes(q question) string {
+	if v := q.world.Verdicts[q.host]; v.State != detector.Degraded || !v.Condemned() {
+		return ""
+	}
+	var others []nova.HostName
+	for _, host := range q.state.HostNames() {
+		s, known := q.world.Nova.Services[host]
+		if host != q.host && known && s.State == nova.StateDown && !s.ForcedDown && q.world.Verdicts[host].State.Lives() && q.state.Open(host) == nil {
+			others = append(others, host)
+		}
+	}
+	if limit := q.policy.StormLimit(len(q.state.Hosts)); len(others) >= limit {
+		return fmt.Sprintf("Nova does not hear the nova-compute of %s either, and they live: rather its message bus than %s", list(others), q.host)
+	}
+	return ""
 }
 
 // cutOff: a host that does not reach Nova, Placement and Glance at their address

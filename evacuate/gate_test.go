@@ -101,6 +101,11 @@ var holds = []spoilt{
 			q.world.Nova.Services[h] = s
 		}
 	}, "nowhere to go"},
+	{GateControlPlane, notMet, "another nova-compute is not heard either", func(q *question) {
+		q.world.Verdicts["cmp1"] = detector.Verdict{Host: "cmp1", State: detector.Degraded, Means: detector.MeansFence, At: q.world.Now}
+		q.state.Ailing = map[nova.HostName]*Ailing{"cmp1": {Host: "cmp1", Disabled: true}}
+		q.world.Nova.Services["cmp2"] = nova.Service{Host: "cmp2", State: nova.StateDown}
+	}, "the nova-compute of cmp2 either"},
 	{GateControlPlane, notMet, "only a suspect to go to", func(q *question) {
 		for h, s := range q.world.Nova.Services {
 			s.Disabled = h != "cmp2"

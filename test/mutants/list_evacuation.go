@@ -29,6 +29,8 @@ func evacuation() []Mutant {
 		m("instances are moved away amid a recovery", "3", "evacuate/away.go", "if r.Status == StatusOpen {", "if false {"),
 		m("an instance is sent away twice", "3", "evacuate/away.go", "if was != nil {\n\t\t\treturn fmt.Errorf(\"the live", "if false {\n\t\t\treturn fmt.Errorf(\"the live"),
 		{Name: "a host that lives is fenced for a service in any policy", Rule: "verdict", File: "detector/judge.go", Old: "p.FenceAiling && ", New: "", Tests: []string{judge}},
+		{Name: "a host that lives is fenced once Nova calls its nova-compute down", Rule: "verdict", File: "detector/judge.go", Old: "min(v.GivenUpFor, v.Nova.DownFor) >= p.IsolatedFor", New: "v.GivenUpFor >= p.IsolatedFor", Tests: []string{judge}},
+		m("a host that lives is fenced though others' nova-computes are not heard either", "7", "evacuate/gate_controlplane.go", "if why := unheardComputes(q); why != \"\" {", "if why := unheardComputes(q); why != \"\" && false {"),
 		m("an instance is restarted without end", "flap", "evacuate/restarting.go", "case its >= c.policy.Restarts.Limit:", "case false:"),
 		m("an instance that runs elsewhere is evacuated", "3", "evacuate/guests.go", "if hosts := g.Elsewhere(id, source); len(hosts) > 0 {", "if hosts := g.Elsewhere(id, source); len(hosts) > 99 {"),
 		m("what runs twice is verified", "3", "evacuate/guests.go", "case t != nil:", "case t != nil && false:"),
