@@ -25,7 +25,9 @@ func doubtKey(r *Recovery, id nova.ServerID, row int) string {
 func (c *Core) doubt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	s := obs.Source[e.Server]
 	n := *e
-	if m := failedRow(e, obs); m.ID > 0 && s.VMState == nova.VMError && s.TaskState == "" {
+	// Whatever its task: its owner may have it rebooted the hard way from there, and Nova asks
+	// for no host that is up (compute/api.py, _hard_reboot).
+	if m := failedRow(e, obs); m.ID > 0 && s.VMState == nova.VMError {
 		ended := m.UpdatedAt
 		if ended.IsZero() {
 			ended = m.CreatedAt

@@ -278,6 +278,10 @@ func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 		return pulse
 	case fate == "refused" || c.host(a.Host).service.State == nova.StateUp || !movable[s.VMState]:
 		o.OK, o.Definite, o.Cause, o.Detail = false, true, string(nova.FaultConflict), "refused (HTTP 409)"
+		o.Answer.Status = 409
+		return pulse
+	case fate == "unsent": // the rows could not be read before it
+		o.OK, o.Definite, o.Cause, o.Detail = false, true, "nova-unknown", "unknown (HTTP 503)"
 		return pulse
 	}
 	c.accept(s, a.Host, c.now, a.To)

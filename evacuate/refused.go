@@ -37,6 +37,8 @@ func (c *Core) refused(n *Evacuation, o Outcome) {
 	}
 	invalid := o.Answer.Status == badRequest
 	switch {
+	case o.Answer.Status == 0: // it was never sent: nobody has refused the host
+		n.Refusals = 0
 	case n.To.Host != "":
 		n.Refusals = 0
 		// Only these two say that the name may be what is wrong.

@@ -33,6 +33,8 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 	case "error": // what was moving it has given up and left it so
 		s := c.server(id)
 		s.VMState, s.TaskState = nova.VMError, ""
+	case "task": // its owner asks for something that its dead host is to do
+		c.server(id).TaskState = arg(2)
 	case "state": // a person sets it
 		s := c.server(id)
 		s.VMState, s.TaskState = arg(2), ""

@@ -16,10 +16,12 @@ const (
 	// listGap separates the two lists that must agree.
 	listGap = 500 * time.Millisecond
 	// lookups is how many servers are read at once, lookMany from how many on one list
-	// is tried instead, and lookSlack what clocks may differ by.
+	// is tried instead, and lookSlack what clocks may differ by. For each lookChunk of them
+	// there is one more readTimeout.
 	lookups   = 6
 	lookMany  = 3
 	lookSlack = time.Minute
+	lookChunk = 50
 )
 
 func ids(servers []nova.Server) []nova.ServerID {
@@ -232,7 +234,7 @@ func touched(rows []nova.Migration, look []nova.ServerID) (since time.Time) {
 // lookAt reads these servers. Many that changed since a known time are read in one list:
 // to Nova that costs what two or three of them do one by one, and it is busy then.
 func (r *Runner) lookAt(ctx context.Context, look []nova.ServerID, since time.Time, seen *evacuate.Observation) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout*time.Duration(1+len(look)/lookChunk))
 	defer cancel()
 	if len(look) >= lookMany && !since.IsZero() {
 		changed, err := r.Servers.ServersSince(ctx, since.Add(-lookSlack))

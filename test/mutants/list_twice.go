@@ -15,6 +15,7 @@ func twice() []Mutant {
 		m("a live migration that was too late to roll back has stayed", "nova/migration.go", "return m.Dest == \"\"", "return true"),
 		m("what a live migration left in error is moved unread", "evacuate/choose.go", "if c.Do == DoMove && s.VMState == nova.VMError {", "if c.Do == DoMove && false {"),
 		m("a failed evacuation has left nothing", doubt, "case left == nova.RemainsUnknown, left == nova.RemainsGuest:", "case false:"),
+		m("what its owner asks for meanwhile hides what was left", doubt, "m.ID > 0 && s.VMState == nova.VMError {", "m.ID > 0 && s.VMState == nova.VMError && s.TaskState == \"\" {"),
 		m("an older fault tells what was left", "nova/remains.go", "s.FaultAt.Before(ended.Add(-faultSlack))", "false", words),
 		m("what libvirt refused as it went away was not started", "nova/remains.go", "(!has(inLaunch) || has(unstarted...))", "true", words),
 		m("one that may run where it failed is sent anywhere", doubt, "if n.To.Host != d.Host || n.To.Force {", "if n.To.Force {"),
