@@ -155,7 +155,7 @@ func (c *Core) verify(r *Recovery) {
 	a := act(r, StepVerify)
 	a.Since = r.Opened
 	for _, e := range r.Evacuations {
-		if e.State == EvacDone && !c.checks[r.ID][e.Server].Verified() {
+		if e.checkable() && !c.checks[r.ID][e.Server].Verified() {
 			a.Servers = append(a.Servers, e.Server)
 		}
 	}
@@ -166,6 +166,9 @@ func (c *Core) verify(r *Recovery) {
 	}
 	c.begin(r, a, "")
 }
+
+// checkable says that it is to be read once more: one that was passed on is another recovery's.
+func (e *Evacuation) checkable() bool { return e.State == EvacDone && e.Stop != StopPassed }
 
 // verifying says that another recovery's instances are being read.
 func (c *Core) verifying(r *Recovery) bool {
@@ -196,7 +199,7 @@ func (c *Core) verified(r *Recovery, o Outcome) {
 	wrong, unknown := 0, 0
 	var changed []*Evacuation
 	for _, e := range r.Evacuations {
-		if e.State != EvacDone {
+		if !e.checkable() {
 			continue
 		}
 		if in, read := o.Reads[e.Server]; read {

@@ -172,6 +172,7 @@ func (c *Core) Tick(s *State, w World) Ready {
 		c.tendReserves(r)
 		c.advance(r)
 	}
+	c.tendLeft()
 	c.tendGates()
 	c.promiseAll()
 	c.tendFailbacks()

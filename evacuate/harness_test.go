@@ -244,6 +244,8 @@ func crashPoint(e Entry) string {
 		return string(e.Failback.moving().State) + ":failback"
 	case e.Kind == KindReturn:
 		return "done:return"
+	case e.Kind == KindClose:
+		return "done:close"
 	}
 	return ""
 }

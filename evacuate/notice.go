@@ -82,7 +82,7 @@ type InstanceReport struct {
 
 func (e *Evacuation) report(since func(time.Time) Seconds) InstanceReport {
 	out := InstanceReport{RunsOn: e.Twin, ID: e.Server, Name: e.Name, Was: e.VMState, Outcome: e.State, Host: e.Dest, Attempts: e.Attempt, RequestID: e.RequestID, Reason: orWord(orWord(e.Reason, e.Waits), e.Remark), Check: e.Check}
-	if e.Stop == StopFailed {
+	if e.Stop == StopFailed || e.Stop == StopPassed {
 		out.Reason = strings.TrimPrefix(e.stopText(), "; ")
 	}
 	if e.State == EvacDone || e.State == EvacSkipped {

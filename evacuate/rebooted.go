@@ -3,6 +3,7 @@ package evacuate
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -53,6 +54,20 @@ func (c *Core) bootEnd(s nova.Server, event string) GuestRestart {
 // neverLeft says that an instance was left where it was, and can run nowhere else.
 func (e *Evacuation) neverLeft() bool {
 	return e.State == EvacSkipped && e.Attempt == 0 && !e.Revisit && len(e.Doubts) == 0
+}
+
+// leftFor is for how long after a host's return it is looked for what was left on it: a
+// leader may die just then, and the next one has no list of that host's instances yet. What
+// was decided is known for longer (endRemembered).
+const leftFor = 5 * time.Minute
+
+// tendLeft looks at hosts that have just returned.
+func (c *Core) tendLeft() {
+	for _, r := range c.state.Sorted() {
+		if ago := c.world.Now.Sub(r.Closed); r.Status == StatusClosed && r.Outcome == OutcomeReturned && ago >= 0 && ago < leftFor && c.state.Open(r.Host) == nil {
+			c.leftEnds(r)
+		}
+	}
 }
 
 // leftEnds plans the start of what ran on a host that is back in service and was not

@@ -443,6 +443,26 @@ func TestLeftInPlace(t *testing.T) {
 	}
 }
 
+// TestLeftInPlaceCrash: a leader that dies as a host is back in service leaves that to the next,
+// which has no list of the host's instances at first.
+func TestLeftInPlaceCrash(t *testing.T) {
+	c := libvirtCloud(t)
+	c.policy.Restarts.Rebooted = RestartDo
+	c.core = NewCore(c.policy)
+	c.server("vm1").VolumeBooted = false
+	c.host("cmp1").off()
+	c.run(time.Minute)
+	if err := c.operator(Entry{Kind: KindReturn, Recovery: c.recovery("cmp1").ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.server("vm1").VMState = nova.VMStopped
+	c.crashAt = "done:close"
+	c.run(5 * time.Minute)
+	if got := fmt.Sprint(c.asked); got != "[start-guest vm1]" || c.crashAt != "" || len(c.broken) > 0 {
+		t.Errorf("asked %s, crash %q to come, %+v, %v", got, c.crashAt, c.state.GuestRestarts, c.broken)
+	}
+}
+
 // TestLeftEnds: started in place is only what ran, was left, and can run nowhere else.
 func TestLeftEnds(t *testing.T) {
 	for name, x := range map[string]struct {

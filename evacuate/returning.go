@@ -59,7 +59,6 @@ func (c *Core) advanceReturning(r *Recovery) {
 	default:
 		c.commit(Entry{Kind: KindHostSeen, Host: r.Host, Seen: []HostSeen{{Host: r.Host, Boot: heard.Boot}}})
 		c.commit(Entry{Kind: KindClose, Recovery: r.ID, Word: OutcomeReturned, Text: fmt.Sprintf("%s is back in service", r.Host)})
-		c.leftEnds(r)
 	}
 }
 

@@ -14,14 +14,19 @@ import (
 type Stopping string
 
 // Stages of a stop. Each request is promised before it is sent, and what came of it is
-// read; one that failed for good says why in StopWhy.
+// read; one that failed for good says why in StopWhy, and so does one that is another
+// recovery's by then.
 const (
 	StopNeeded  Stopping = "needed"
 	StopSent    Stopping = "sent" // promised; what came of it is not known yet
 	StopDone    Stopping = "done"
 	StopFailed  Stopping = "failed"
+	StopPassed  Stopping = "passed on"
 	stopsAtOnce          = 4 // requests under way in a recovery
 	stopTries            = 4
+	// stopLate is how long after its arrival the first request may come: its owner may have
+	// found it running by then, and use it.
+	stopLate = 30 * time.Minute
 )
 
 // arrived notes that an evacuation has brought an instance to rest elsewhere.
@@ -44,6 +49,8 @@ func (e *Evacuation) stopText() string {
 		return "; it was stopped before, and is being stopped again"
 	case StopDone:
 		return "; stopped again, as it was before"
+	case StopPassed:
+		return "; it was stopped before: " + e.StopWhy
 	case StopFailed:
 		return "; IT WAS STOPPED BEFORE AND MAY RUN: " + e.StopWhy
 	}
@@ -71,12 +78,13 @@ func (c *Core) stops(r *Recovery) (open bool) {
 			continue
 		}
 		open = true
-		if e.Stop == StopSent || e.Stops > 0 {
-			look = append(look, e.Server)
+		look = append(look, e.Server)
+		n := c.passesOn(r, e)
+		if n == nil {
+			n = c.stopRead(r, e, obs)
 		}
-		n := c.stopRead(r, e, obs)
 		if n == nil && e.Stop == StopNeeded && sent < stopsAtOnce && c.rested(e) {
-			if n = c.promiseStop(r, e); n != nil {
+			if n = c.promiseStop(r, e, obs); n != nil {
 				sent++
 			}
 		}
@@ -99,11 +107,44 @@ func (c *Core) stops(r *Recovery) (open bool) {
 // stopsHold says what a stop waits for that did not work at once.
 func (c *Core) stopsHold(r *Recovery) {
 	for _, e := range r.Evacuations {
-		if r.Settled() && e.stopping() && e.StopWhy != "" {
-			c.hold(r, Hold{Step: StepVerify, Reason: fmt.Sprintf("%s was stopped before, runs, and is stopped again: %s", e.Name, e.StopWhy)})
+		if why := c.stopWaits(r, e); why != "" && r.Settled() && e.stopping() {
+			c.hold(r, Hold{Step: StepVerify, Reason: fmt.Sprintf("%s was stopped before, runs, and is stopped again: %s", e.Name, why)})
 			return
 		}
 	}
+}
+
+func (c *Core) stopWaits(r *Recovery, e *Evacuation) string {
+	switch {
+	case e.StopWhy != "":
+		return e.StopWhy
+	case c.fell(e.Dest):
+		return fmt.Sprintf("not while %s, where it is, is dead or being recovered", e.Dest)
+	case e.Stop == StopSent && c.since(stopKey(r, e)) >= c.policy.QuietPeriod:
+		return "nothing has come of the request, and something is still being done with it"
+	}
+	return ""
+}
+
+// fell says that what is asked for on a host may lie in its queue, and is carried out as it
+// returns.
+func (c *Core) fell(host nova.HostName) bool {
+	return c.world.Verdicts[host].Down() || c.state.Open(host) != nil
+}
+
+// passesOn leaves one to the recovery of the host to which it was moved, which died: that has
+// it as it was before, too.
+func (c *Core) passesOn(r *Recovery, e *Evacuation) *Evacuation {
+	next := c.state.Open(e.Dest)
+	if next == nil || next.ID == r.ID {
+		return nil
+	}
+	if x := next.Evacuation(e.Server); x == nil || x.VMState != nova.VMStopped {
+		return nil
+	}
+	n := *e
+	n.Stop, n.StopWhy = StopPassed, fmt.Sprintf("%s, to which it was moved, died, and recovery %s sees to it", e.Dest, next.ID)
+	return &n
 }
 
 func describeStops(changed []*Evacuation) string {
@@ -115,7 +156,7 @@ func describeStops(changed []*Evacuation) string {
 		n[e.Stop]++
 	}
 	s := "instances that were stopped before:"
-	for _, st := range []Stopping{StopNeeded, StopSent, StopDone, StopFailed} {
+	for _, st := range []Stopping{StopNeeded, StopSent, StopDone, StopPassed, StopFailed} {
 		if n[st] > 0 {
 			s += fmt.Sprintf(" %d %s", n[st], st)
 		}
@@ -123,24 +164,55 @@ func describeStops(changed []*Evacuation) string {
 	return s
 }
 
-// promiseStop journals a stop and sends it.
-func (c *Core) promiseStop(r *Recovery, e *Evacuation) *Evacuation {
+// promiseStop journals a stop and sends it, the first on a fresh look, and not long after the
+// instance has arrived.
+func (c *Core) promiseStop(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	a := act(r, StepStop)
 	a.Server, a.Attempt = e.Server, e.Stops+1
-	if c.busy(a.key()) || c.world.Verdicts[e.Dest].Down() || c.state.Open(e.Dest) != nil {
-		return nil // what lies in a dead host's queue is carried out as it returns
+	if c.busy(a.key()) || c.fell(e.Dest) {
+		return nil
 	}
 	n := *e
+	if e.Stops == 0 {
+		if !c.runsYet(e, obs) {
+			return nil
+		}
+		if ran := c.arrivedFor(r, e); ran > stopLate {
+			n.Stop, n.StopWhy = StopFailed, fmt.Sprintf("nothing could be sent for it for %s; its owner may use it by now", ran.Round(time.Minute))
+			return &n
+		}
+	}
 	n.Stop, n.Stops = StopSent, e.Stops+1
 	c.sawFirst(stopKey(r, &n))
 	c.start(r, a)
 	return &n
 }
 
-// stopRead judges a stop by a look that began after it was promised. Nil: nothing new.
+// runsYet says that one which arrived was seen there a moment ago, at rest.
+func (c *Core) runsYet(e *Evacuation, obs *Observation) bool {
+	if obs == nil || c.world.Now.Sub(obs.At) > lookFresh {
+		return false
+	}
+	s, seen := obs.Moved[e.Server]
+	return seen && s.Host == e.Dest && s.VMState == nova.VMActive && s.TaskState == ""
+}
+
+// arrivedFor is for how long one has been where it was moved to: since this leader saw it, or
+// since its date where that is possible.
+func (c *Core) arrivedFor(r *Recovery, e *Evacuation) time.Duration {
+	d := c.since(stopKey(r, e))
+	if age := c.world.Now.Sub(e.Ended); !e.Ended.Before(r.Opened) && age > d {
+		return age
+	}
+	return d
+}
+
+// stopRead judges a stop by a look that began after it was promised; before the first, by
+// any that is fresh. Nil: nothing new.
 func (c *Core) stopRead(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	_, flying := c.flight[flightKey{recovery: r.ID, step: StepStop, server: e.Server}]
-	if e.Stops == 0 || flying || obs == nil || !obs.Began.After(c.sawFirst(stopKey(r, e))) {
+	switch {
+	case flying || obs == nil, e.Stops > 0 && !obs.Began.After(c.sawFirst(stopKey(r, e))), e.Stops == 0 && c.world.Now.Sub(obs.At) > lookFresh:
 		return nil
 	}
 	s, seen := obs.Moved[e.Server]
@@ -150,10 +222,10 @@ func (c *Core) stopRead(r *Recovery, e *Evacuation, obs *Observation) *Evacuatio
 		n.Stop, n.StopWhy = StopDone, "deleted meanwhile"
 	case !seen || s.TaskState != "" && e.Stops < stopTries:
 		return nil
-	case s.Host != e.Dest:
-		n.Stop, n.StopWhy = StopFailed, fmt.Sprintf("it is on %s by now", orWord(string(s.Host), "no host"))
 	case s.VMState == nova.VMStopped:
 		n.Stop, n.StopWhy = StopDone, ""
+	case s.Host != e.Dest:
+		n.Stop, n.StopWhy = StopFailed, fmt.Sprintf("it is on %s by now", orWord(string(s.Host), "no host"))
 	case s.VMState != nova.VMActive:
 		n.Stop, n.StopWhy = StopFailed, "Nova calls it "+s.VMState
 	case e.Stop == StopSent && c.since(stopKey(r, e)) < c.policy.QuietPeriod:
@@ -242,7 +314,7 @@ func (s *State) halfWay(but *Recovery, id nova.ServerID) (last *Evacuation, open
 		}
 		last, open, at = e, r.Status == StatusOpen, e.Intent
 	}
-	if last != nil && last.State == EvacDone && !last.stopping() && last.Stop != StopFailed {
+	if last != nil && last.State == EvacDone && !last.stopping() && last.Stop != StopFailed && last.Stop != StopPassed {
 		return nil, false
 	}
 	return last, open

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
@@ -125,6 +126,95 @@ func TestStopAgainCrash(t *testing.T) {
 		}
 		if len(c.broken) > 0 {
 			t.Error(c.broken)
+		}
+	}
+}
+
+// TestStopPassedOn: one that was stopped before, and whose new host dies before it could be
+// stopped again, is the next recovery's: the first ends, and sends nothing when that host is
+// back, by when its owner may use it.
+func TestStopPassedOn(t *testing.T) {
+	c := newCloud(t, 5)
+	c.policy.StormCount, c.policy.StormPercent, c.policy.HealthyDelay = 3, 0, 10*time.Second
+	c.core = NewCore(c.policy)
+	c.addServer("vm1", "cmp1", nova.VMStopped, c.start.Add(-time.Hour))
+	c.rowFate["vm1"] = []string{"novalidhost"}
+	c.run(20 * time.Second)
+	c.host("cmp1").off()
+	var dest *fakeHost
+	for range 4 * 60 {
+		if e := evacuation(c, "cmp1", "vm1"); e != nil && e.State == EvacFollowing && e.Attempt == 2 && e.Dest != "" && dest == nil {
+			dest = c.host(e.Dest)
+			dest.verdict = detector.Suspect // it falls silent as the instance arrives
+		}
+		c.step()
+	}
+	r1 := c.recovery("cmp1")
+	if e := r1.Evacuation("vm1"); dest == nil || e.State != EvacDone || e.Stop != StopNeeded || r1.Status != StatusOpen || r1.Hold == nil || !strings.Contains(r1.Hold.Reason, "is dead or being recovered") {
+		t.Fatalf("%+v, held %+v", e, r1.Hold)
+	}
+	dest.off()
+	c.run(10 * time.Second)
+	dest.verdict = "" // it is dead by then
+	c.run(3 * time.Minute)
+	r1, r2 := c.state.Recoveries[r1.ID], c.recovery(dest.name)
+	if e := r1.Evacuation("vm1"); r1.Status != StatusRecovered || e.Stop != StopPassed || e.Stops != 0 || e.Check != nil || !strings.Contains(e.StopWhy, string(r2.ID)) {
+		t.Errorf("%s: %+v, held %+v", r1.Status, e, r1.Hold)
+	}
+	if e := r2.Evacuation("vm1"); r2.Status != StatusRecovered || e.VMState != nova.VMStopped || e.Stop != StopDone || c.server("vm1").VMState != nova.VMStopped {
+		t.Errorf("%s: %+v, held %+v", r2.Status, e, r2.Hold)
+	}
+	c.server("vm1").VMState = nova.VMActive // its owner starts it
+	c.host(c.server("vm1").Host).guests["vm1"] = true
+	if err := c.operator(Entry{Kind: KindReturn, Recovery: r2.ID, Return: &Return{Asked: c.now, By: "ann", Reason: "repaired"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.run(10 * time.Minute)
+	if r2 = c.state.Recoveries[r2.ID]; r2.Status != StatusClosed || c.server("vm1").VMState != nova.VMActive || len(c.broken) > 0 {
+		t.Errorf("%s, vm1 is %s, %v", r2.Status, c.server("vm1").VMState, c.broken)
+	}
+}
+
+func evacuation(c *cloud, host nova.HostName, id nova.ServerID) *Evacuation {
+	if r := c.recovery(host); r != nil {
+		return r.Evacuation(id)
+	}
+	return nil
+}
+
+// TestStopLate: one that has run for long before anything could be sent is left to a person:
+// its owner may use it.
+func TestStopLate(t *testing.T) {
+	for frozen, want := range map[time.Duration]Stopping{20 * time.Minute: StopDone, 40 * time.Minute: StopFailed} {
+		c := newCloud(t, 4)
+		c.addServer("vm1", "cmp1", nova.VMStopped, c.start.Add(-time.Hour))
+		c.rowFate["vm1"] = []string{"novalidhost"}
+		c.run(20 * time.Second)
+		c.host("cmp1").off()
+		for range 4 * 60 {
+			if e := evacuation(c, "cmp1", "vm1"); e != nil && e.State == EvacFollowing && e.Attempt == 2 && !c.state.Frozen {
+				if err := c.operator(Entry{Kind: KindFreeze, Flag: true}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.step()
+		}
+		c.run(frozen)
+		if e := evacuation(c, "cmp1", "vm1"); e.State != EvacDone || e.Stop != StopNeeded {
+			t.Fatalf("frozen: %+v", e)
+		}
+		c.crash() // the next leader knows by the ledger
+		if err := c.operator(Entry{Kind: KindFreeze}); err != nil {
+			t.Fatal(err)
+		}
+		c.run(2 * time.Minute)
+		r := c.recovery("cmp1")
+		e := r.Evacuation("vm1")
+		if stopped := c.server("vm1").VMState == nova.VMStopped; e.Stop != want || stopped != (want == StopDone) || r.Status != StatusRecovered || len(c.broken) > 0 {
+			t.Errorf("frozen for %s: %s, %+v, stopped %t, %v", frozen, r.Status, e, stopped, c.broken)
+		}
+		if _, told := r.Unverified(); want == StopFailed && !strings.Contains(r.Text(), "its owner may use it") {
+			t.Errorf("%s, %d", r.Text(), told)
 		}
 	}
 }
