@@ -191,11 +191,8 @@ func (b *betrayal) paths(ctx context.Context, t *testing.T, at string) []string 
 }
 
 func (b *betrayal) get(ctx context.Context, t *testing.T, at, path string) []byte {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if path == "/v1/events" { // never ends
-		time.AfterFunc(500*time.Millisecond, cancel)
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+path, http.NoBody)
 	if err != nil {
 		t.Error(err)
@@ -208,6 +205,9 @@ func (b *betrayal) get(ctx context.Context, t *testing.T, at, path string) []byt
 		return nil
 	}
 	defer resp.Body.Close()
+	if path == "/v1/events" { // never ends
+		time.AfterFunc(500*time.Millisecond, cancel)
+	}
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK && path != "/v1/plans/r1" && path != "/v1/instances/r1" {
 		t.Errorf("%s: %s %s", path, resp.Status, body)

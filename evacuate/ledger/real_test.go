@@ -80,7 +80,12 @@ func startReal(dir, id string, ps []ledger.Peer, timing ledger.Timing) (*node, e
 	return &node{l, m, ch}, nil
 }
 
-var quick = ledger.Timing{Heartbeat: 200 * time.Millisecond, Lease: 150 * time.Millisecond, Network: time.Second}
+// quick is for those that outlive a change of leader, calm for those that need one to last,
+// though the machine stalls for a second.
+var (
+	quick = ledger.Timing{Heartbeat: 200 * time.Millisecond, Lease: 150 * time.Millisecond, Network: time.Second}
+	calm  = ledger.Timing{Heartbeat: 2 * time.Second, Lease: 1500 * time.Millisecond, Network: 10 * time.Second}
+)
 
 // startAll starts and founds a cluster.
 func startAll(t testing.TB, dir string, ps []ledger.Peer, timing ledger.Timing) map[string]*node {
@@ -94,7 +99,7 @@ func startAll(t testing.TB, dir string, ps []ledger.Peer, timing ledger.Timing) 
 		}
 		nodes[p.ID] = n
 		founding.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 			defer cancel()
 			if _, err := n.Bootstrap(ctx); err != nil {
 				t.Error(err)
@@ -114,10 +119,10 @@ func startAll(t testing.TB, dir string, ps []ledger.Peer, timing ledger.Timing) 
 
 func realLeader(t testing.TB, nodes map[string]*node) *node {
 	t.Helper()
-	for range 3000 {
+	for range 12000 {
 		for _, n := range nodes {
 			if _, _, self := n.Leader(); self && n.ClusterID() != "" {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 				err := n.Verify(ctx)
 				cancel()
 				if err == nil {
@@ -135,7 +140,7 @@ func realLeader(t testing.TB, nodes map[string]*node) *node {
 func TestOverTLSAndDisk(t *testing.T) {
 	dir := t.TempDir()
 	ps := realPeers(t, dir, 3)
-	nodes := startAll(t, dir, ps, quick)
+	nodes := startAll(t, dir, ps, calm)
 	l := realLeader(t, nodes)
 	for i := range 1200 { // past two snapshots
 		if _, err := l.Apply(t.Context(), fmt.Append(nil, i)); err != nil {
@@ -156,7 +161,7 @@ func TestOverTLSAndDisk(t *testing.T) {
 	if _, err := l.Apply(t.Context(), []byte("while away")); err != nil {
 		t.Error(err)
 	}
-	back, err := startReal(dir, id, ps, quick)
+	back, err := startReal(dir, id, ps, calm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +182,7 @@ func TestOverTLSAndDisk(t *testing.T) {
 
 func awaitAll(t *testing.T, nodes map[string]*node, want []string) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if !slices.ContainsFunc(slices.Collect(func(yield func(*node) bool) {
 			for _, n := range nodes {
 				if !yield(n) {
@@ -235,7 +240,7 @@ func TestSecondProcessIsKeptOut(t *testing.T) {
 	if _, err := open(); !errors.Is(err, syscall.EWOULDBLOCK) || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
 		t.Errorf("the second: %v", err)
 	}
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("it waited %s", took)
 	}
 	if err := first.Close(); err != nil {

@@ -72,7 +72,7 @@ func (s stub) gone(t *testing.T) bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(2 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); syscall.Kill(pid, 0) == nil; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				return false
 			}
@@ -277,6 +277,9 @@ func TestFewLogins(t *testing.T) {
 	}
 }
 
+// slack is what a machine that is busy may add to a time-out: less than what hangs lasts.
+const slack = 30 * time.Second
+
 // A hanging ipmitool ends with its context, and is gone then.
 func TestHangs(t *testing.T) {
 	s := newStub(t, "exec sleep 60")
@@ -296,14 +299,14 @@ func TestHangs(t *testing.T) {
 		}
 		began := time.Now()
 		r := m.Power(ctx)
-		if r.Power != fence.Unknown || r.Cause != fence.CauseUnreachable || time.Since(began) > 2*time.Second {
+		if r.Power != fence.Unknown || r.Cause != fence.CauseUnreachable || time.Since(began) > slack {
 			t.Errorf("%s: %+v after %v", name, r, time.Since(began))
 		}
 		cancel()
 		ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 		began = time.Now()
 		err := m.Off(ctx)
-		if e, ok := errors.AsType[*fence.Error](err); !ok || e.Cause != fence.CauseUnreachable || e.Refused || time.Since(began) > 2*time.Second {
+		if e, ok := errors.AsType[*fence.Error](err); !ok || e.Cause != fence.CauseUnreachable || e.Refused || time.Since(began) > slack {
 			t.Errorf("%s: %+v after %v", name, err, time.Since(began))
 		}
 		cancel()
@@ -315,10 +318,10 @@ func TestHangs(t *testing.T) {
 
 // A reading ends in time even where a script's child holds the output.
 func TestReadingOfAWrapper(t *testing.T) {
-	s := newStub(t, "sleep 3; true")
+	s := newStub(t, "sleep 40; true")
 	m := s.method(t, func(o *ipmi.Options) { o.Timeout = 300 * time.Millisecond })
 	began := time.Now()
-	if r := m.Power(t.Context()); r.Cause != fence.CauseUnreachable || time.Since(began) > 2*time.Second {
+	if r := m.Power(t.Context()); r.Cause != fence.CauseUnreachable || time.Since(began) > slack {
 		t.Errorf("%+v after %v", r, time.Since(began))
 	}
 }
@@ -328,7 +331,7 @@ func TestCommandsOfAWrapper(t *testing.T) {
 	s := newStub(t, "sleep 60; true")
 	m := s.method(t, func(o *ipmi.Options) { o.Timeout = 300 * time.Millisecond })
 	began := time.Now()
-	if err := m.Off(t.Context()); err == nil || time.Since(began) > 2*time.Second {
+	if err := m.Off(t.Context()); err == nil || time.Since(began) > slack {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 	if !s.gone(t) {
@@ -349,7 +352,7 @@ func TestCommandDiesWithUs(t *testing.T) {
 	if err := us.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); len(s.lines(t, "pids")) == 0; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(s.lines(t, "pids")) == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			us.Process.Kill()
 			t.Fatal("it never commanded")

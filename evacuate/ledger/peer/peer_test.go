@@ -78,7 +78,7 @@ func (l *logs) has(s string) bool {
 
 func (l *logs) wait(t *testing.T, s string) {
 	t.Helper()
-	for range 200 {
+	for range 6000 {
 		if l.has(s) {
 			return
 		}
@@ -144,7 +144,7 @@ func ask(t *testing.T, o peer.ClientOptions, address string) (string, error) {
 	t.Helper()
 	client := peer.NewClient(o)
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/", nil)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 // raftDial connects as Raft does, with any credentials, and tells whether the
 // other end keeps the connection.
-func raftDial(address string, creds peer.Credentials) error {
+func raftDial(address string, creds peer.Credentials, patience time.Duration) error {
 	conf := &tls.Config{NextProtos: []string{peer.ProtoRaft}, InsecureSkipVerify: true}
 	if creds != nil {
 		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return creds.Certificate() }
@@ -31,7 +31,7 @@ func raftDial(address string, creds peer.Credentials) error {
 	if _, err := conn.Write([]byte("x")); err != nil {
 		return err
 	}
-	conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	conn.SetReadDeadline(time.Now().Add(patience))
 	_, err = conn.Read(make([]byte, 1))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil // it is kept, and says nothing
@@ -65,7 +65,11 @@ func TestRaftTakesKnownControllersOnly(t *testing.T) {
 			sub := open(t, ca{t, cloneCA(t, c), "east"}, nil)
 			s := sub.StreamLayer()
 			defer s.Close()
-			err := raftDial(sub.address(), test.creds)
+			patience := time.Minute
+			if test.want == "" {
+				patience = 200 * time.Millisecond
+			}
+			err := raftDial(sub.address(), test.creds, patience)
 			if test.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -121,7 +125,7 @@ func TestStreamsBothWays(t *testing.T) {
 		conn.Write(b)
 		got <- string(b)
 	}()
-	conn, err := near.Dial("c1", p.address(), time.Second)
+	conn, err := near.Dial("c1", p.address(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +135,7 @@ func TestStreamsBothWays(t *testing.T) {
 	if _, err := io.ReadFull(conn, b); err != nil || string(b) != "hello" || <-got != "hello" {
 		t.Errorf("%q %v", b, err)
 	}
-	if _, err := near.Dial("c3", p.address(), time.Second); err == nil || !strings.Contains(err.Error(), "it is controller c1, expected was c3") {
+	if _, err := near.Dial("c3", p.address(), time.Minute); err == nil || !strings.Contains(err.Error(), "it is controller c1, expected was c3") {
 		t.Errorf("another id: %v", err)
 	}
 	far.Close()
