@@ -1,7 +1,7 @@
 package nova
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -45,6 +45,17 @@ type Room struct {
 	Left Size
 	// Disabled is the trait COMPUTE_STATUS_DISABLED: the scheduler passes it by.
 	Disabled bool
+	// Classes is what is left of every other class of resources, on the host and on all that
+	// stands below it (nested providers) together.
+	Classes map[string]int
+	// Traits are those of them all, Own the host's; both sorted.
+	Traits, Own []string
+}
+
+// Has says that the host, or something below it, has a trait.
+func (r Room) Has(trait string) bool {
+	_, found := slices.BinarySearch(r.Traits, trait)
+	return found
 }
 
 // Size is what Placement asks for a server at least. What its flavor's extra specs
@@ -63,8 +74,9 @@ func (s Server) Size() Size {
 	default:
 		need.VCPUs = 0
 	}
-	for class, into := range map[string]*int{"VCPU": &need.VCPUs, "PCPU": &need.PCPUs, "MEMORY_MB": &need.RAMMiB, "DISK_GB": &need.DiskGiB} {
-		if n, err := strconv.Atoi(s.FlavorExtra["resources:"+class]); err == nil {
+	named := s.resources()
+	for i, into := range []*int{&need.VCPUs, &need.PCPUs, &need.RAMMiB, &need.DiskGiB} {
+		if n, ok := named[counted[i]]; ok {
 			*into = n
 		}
 	}

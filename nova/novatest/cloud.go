@@ -49,6 +49,9 @@ type Options struct {
 	ResumeGuests bool
 	// SharedStorage says that disks survive an evacuation.
 	SharedStorage bool
+	// AggregateFilters has the scheduler ask AggregateInstanceExtraSpecsFilter and
+	// AggregateMultiTenancyIsolation, as by default it does not.
+	AggregateFilters bool
 }
 
 // Account is what the novatest cloud accepts at login.

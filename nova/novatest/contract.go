@@ -72,6 +72,8 @@ type Harness struct {
 	Boot func(t *testing.T, host nova.HostName, n int) []nova.ServerID
 	// Aggregate makes an empty aggregate without a zone, and gives its number.
 	Aggregate func(t *testing.T) int
+	// Provide puts a provider below a host's in Placement, with a trait and so much of a class.
+	Provide func(t *testing.T, host nova.HostName, trait, class string, n int)
 	// Kill cuts the host's power; Restart brings it and nova-compute back.
 	Kill, Restart func(t *testing.T, host nova.HostName)
 	// Patience bounds one evacuation; Pause is slept between two looks.
@@ -91,6 +93,9 @@ func Contract(t *testing.T, h Harness) {
 	h.Run(t, "services", h.services)
 	h.Run(t, "aggregates", h.aggregates)
 	h.Run(t, "update", h.update)
+	if !h.NoPlacement {
+		h.Run(t, "providers", h.nested)
+	}
 	h.Run(t, "members", h.members)
 	h.Run(t, "refusals", h.refusals)
 	h.Run(t, "live migration", h.live)
@@ -218,10 +223,7 @@ func (h Harness) update(t *testing.T) {
 // room is what Placement tells of all hosts at once.
 func (h Harness) room(t *testing.T, disabled bool) {
 	t.Helper()
-	rooms, err := h.API.Rooms(h.ctx(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	rooms := h.rooms(t)
 	for _, host := range append([]nova.HostName{h.Source}, h.Others...) {
 		r, known := rooms[host]
 		if !known || r.Left.VCPUs < 1 || r.Left.RAMMiB < 1 || r.Disabled != (disabled && host == h.Source) {

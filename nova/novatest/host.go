@@ -14,6 +14,9 @@ type host struct {
 	address                string // what its nova-compute calls its own
 	vcpus, ramMiB          int
 	dedicated              bool
+	traits                 []string       // its own in Placement, beside those that all have
+	resources              map[string]int // of classes that not all have
+	below                  []nested       // providers that stand below it
 
 	powered, hung, compute bool            // the truth
 	guests                 map[string]bool // guests that exist here: does it run?
@@ -45,6 +48,9 @@ type HostOptions struct {
 	RAMMiB int    // 262144
 	// Dedicated: its processors are given out one to one (PCPU), none is shared.
 	Dedicated bool
+	// Traits and Resources are what it has in Placement beside what all have.
+	Traits    []string
+	Resources map[string]int
 }
 
 // AddHost adds a machine that is on and reports.
@@ -64,6 +70,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 			o.VCPUs = given.VCPUs
 		}
 		o.Dedicated = o.Dedicated || given.Dedicated
+		o.Traits, o.Resources = given.Traits, given.Resources
 		if given.RAMMiB != 0 {
 			o.RAMMiB = given.RAMMiB
 		}
@@ -73,6 +80,7 @@ func (c *Cloud) AddHost(name nova.HostName, options ...HostOptions) {
 	n := c.nextID("host")
 	c.hosts = append(c.hosts, &host{
 		name: string(name), node: o.Node, zone: o.Zone, cell: o.Cell, vcpus: o.VCPUs, ramMiB: o.RAMMiB, dedicated: o.Dedicated,
+		traits: o.Traits, resources: o.Resources,
 		serviceID: uuid("5e", n), nodeID: uuid("40", n), address: fmt.Sprintf("10.20.%d.%d", n/250, n%250+1),
 		powered: true, compute: true, guests: map[string]bool{}, claims: map[string]bool{}, stale: map[string]bool{}, lastSeen: c.now(), updatedAt: c.now(),
 	})

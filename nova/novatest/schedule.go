@@ -8,7 +8,8 @@ import (
 
 // schedule chooses the host with the most free memory among those that the
 // filters leave: ComputeFilter (enabled and up), the prefilter on
-// COMPUTE_STATUS_DISABLED, cell, zone, room, group. It goes by Nova's belief:
+// COMPUTE_STATUS_DISABLED, cell, zone, room, traits and classes, group, and those about
+// aggregates where Options.AggregateFilters has them. It goes by Nova's belief:
 // a host that died a moment ago is chosen too. One that is named goes through the
 // same filters.
 func (c *Cloud) schedule(s *server, named nova.HostName) *host {
@@ -21,7 +22,7 @@ func (c *Cloud) schedule(s *server, named nova.HostName) *host {
 		if (s.pinnedZone && h.zone != s.zone) || used[h.name].left(h).ram < s.ramMiB || used[h.name].left(h).cpu < s.vcpus {
 			continue
 		}
-		if c.groupForbids(h, s) || !c.affinityAllows(h, s) {
+		if c.groupForbids(h, s) || !c.affinityAllows(h, s) || !c.gives(h, s) || !c.letsIn(h, s) {
 			continue
 		}
 		if best == nil || used[h.name].left(h).ram > used[best.name].left(best).ram {

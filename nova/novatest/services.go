@@ -212,43 +212,11 @@ func (c *Cloud) listHypervisors(q query) reply {
 	return reply{status: 200, body: body}
 }
 
-// candidates is Placement's handlers/allocation_candidate.py, as far as the sums of
-// providers go: whoever has room for what is asked is there, with all its classes.
-func (c *Cloud) candidates(q query) reply {
-	if q.Header.Get("OpenStack-API-Version") != "placement 1.27" || q.URL.Query().Get("resources") != "MEMORY_MB:1" {
-		return fault(400, "only the question that Lifeboat asks is imitated")
-	}
-	used, summaries := c.usage(), map[string]any{}
-	for _, h := range c.listed() {
-		left := used[h.name].left(h)
-		if left.ram < 1 {
-			continue
-		}
-		traits := []string{"COMPUTE_NODE"}
-		if h.disabledTrait {
-			traits = append(traits, "COMPUTE_STATUS_DISABLED")
-		}
-		class := "VCPU"
-		if h.dedicated {
-			class = "PCPU"
-		}
-		summaries[h.nodeID] = map[string]any{"traits": traits, "resources": map[string]any{
-			class:       map[string]int{"capacity": h.cpus(), "used": used[h.name].cpu},
-			"MEMORY_MB": map[string]int{"capacity": h.ramMiB, "used": used[h.name].ram},
-		}}
-	}
-	return reply{status: 200, body: map[string]any{"allocation_requests": []any{}, "provider_summaries": summaries}}
-}
-
 // traits is Placement's.
 func (c *Cloud) traits(q query) reply {
 	h := c.provider(q.PathValue("id"))
 	if h == nil {
 		return noProvider(q.PathValue("id"))
 	}
-	traits := []string{"COMPUTE_NODE", "HW_CPU_X86_VMX"}
-	if h.disabledTrait {
-		traits = append(traits, "COMPUTE_STATUS_DISABLED")
-	}
-	return reply{status: 200, body: map[string]any{"traits": traits, "resource_provider_generation": 1}}
+	return reply{status: 200, body: map[string]any{"traits": h.ownTraits(), "resource_provider_generation": 1}}
 }

@@ -20,7 +20,10 @@ func TestContractOnEmulator(t *testing.T) {
 			API: client, Source: "cmp01", Others: []nova.HostName{"cmp02", "cmp03"},
 			Boot:      func(_ *testing.T, host nova.HostName, n int) []nova.ServerID { return cloud.Boot(host, n) },
 			Aggregate: func(*testing.T) int { return 2 },
-			Kill:      func(_ *testing.T, host nova.HostName) { cloud.PowerOff(host) },
+			Provide: func(_ *testing.T, host nova.HostName, trait, class string, n int) {
+				cloud.AddProvider(host, []string{trait}, map[string]int{class: n})
+			},
+			Kill: func(_ *testing.T, host nova.HostName) { cloud.PowerOff(host) },
 			Restart: func(_ *testing.T, host nova.HostName) {
 				cloud.PowerOn(host)
 				cloud.RestartCompute(host)

@@ -1,7 +1,9 @@
 package rest
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -9,31 +11,38 @@ import (
 )
 
 const (
-	// roomsVersion is the Placement microversion that sums up every class of a
-	// provider, its traits too, in one answer (placement/rest_api_version_history.rst).
-	roomsVersion = "1.27"
+	// roomsVersion is the Placement microversion that sums up every class of a provider, its
+	// traits too (1.27), and says which provider stands below which (1.29), in one answer
+	// (handlers/allocation_candidate.py, _transform_provider_summaries).
+	roomsVersion = "1.29"
 	// nodesFresh is how often the list of hypervisors is read again for a provider that
 	// is not known.
 	nodesFresh = 5 * time.Minute
 )
 
+// sums are what Placement tells of one provider beside its candidates.
+type sums struct {
+	Resources map[string]struct {
+		Capacity int `json:"capacity"`
+		Used     int `json:"used"`
+	} `json:"resources"`
+	Traits []string `json:"traits"`
+	// Root is the one that all others of its tree stand below, itself if none does.
+	Root string `json:"root_provider_uuid"`
+}
+
 // Rooms tells what is left on each host that has room for anything, in one call
 // however many hosts there are: it asks for candidates that would give one MiB. A host
 // that is missing is full, or not known to Placement. Processors are not asked for: hosts
 // may have shared ones, their instances' own (PCPU), or both. A disk that a provider does
-// not have itself (several share it) does not limit it.
+// not have itself (several share it) does not limit it. Everything below a host (nested
+// providers) comes with it.
 func (c *Client) Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error) {
 	const doing = "read what is left on the hosts"
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	var reply struct {
-		Summaries *map[string]struct {
-			Resources map[string]struct {
-				Capacity int `json:"capacity"`
-				Used     int `json:"used"`
-			} `json:"resources"`
-			Traits []string `json:"traits"`
-		} `json:"provider_summaries"`
+		Summaries *map[string]sums `json:"provider_summaries"`
 	}
 	_, err := c.get(ctx, request{
 		name: "allocation_candidates", doing: doing, service: "placement", version: roomsVersion,
@@ -45,30 +54,23 @@ func (c *Client) Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error)
 	if reply.Summaries == nil {
 		return nil, unknown(doing, "the answer holds no providers")
 	}
-	ids := make([]string, 0, len(*reply.Summaries))
-	for id := range *reply.Summaries {
-		ids = append(ids, id)
+	trees := map[string][]string{}
+	for id, p := range *reply.Summaries {
+		root := cmp.Or(p.Root, id)
+		trees[root] = append(trees[root], id)
 	}
-	hosts, err := c.hostsOfNodes(ctx, doing, ids)
+	hosts, err := c.hostsOfNodes(ctx, doing, slices.Collect(maps.Keys(trees)))
 	if err != nil {
 		return nil, err
 	}
 	rooms, shared := map[nova.HostName]nova.Room{}, false
-	for id, s := range *reply.Summaries {
-		host, ok := hosts[id]
+	for root, ids := range trees {
+		host, ok := hosts[root]
 		if !ok {
 			continue // shared storage, say
 		}
-		left := func(class string, without int) int {
-			r, has := s.Resources[class]
-			if !has {
-				return without
-			}
-			return r.Capacity - r.Used
-		}
-		_, has := s.Resources["VCPU"]
+		room, has := roomOf(root, ids, *reply.Summaries)
 		shared = shared || has
-		room := nova.Room{Left: nova.Size{VCPUs: left("VCPU", 0), PCPUs: left("PCPU", 0), RAMMiB: left("MEMORY_MB", 0), DiskGiB: left("DISK_GB", unlimited)}, Disabled: slices.Contains(s.Traits, "COMPUTE_STATUS_DISABLED")}
 		// Of several nodes (bare metal) the roomiest speaks for the host.
 		if before, ok := rooms[host]; !ok || before.Left.RAMMiB < room.Left.RAMMiB {
 			rooms[host] = room
@@ -83,6 +85,35 @@ func (c *Client) Rooms(ctx context.Context) (map[nova.HostName]nova.Room, error)
 		}
 	}
 	return rooms, nil
+}
+
+// roomOf adds up one tree of providers. shared says that it has shared processors.
+func roomOf(root string, ids []string, all map[string]sums) (room nova.Room, shared bool) {
+	left := map[string]int{}
+	for _, id := range ids {
+		for class, r := range all[id].Resources {
+			left[class] += r.Capacity - r.Used
+		}
+		room.Traits = append(room.Traits, all[id].Traits...)
+	}
+	take := func(class string, without int) int {
+		n, has := left[class]
+		delete(left, class)
+		if !has {
+			return without
+		}
+		return n
+	}
+	_, shared = left["VCPU"]
+	room.Left = nova.Size{VCPUs: take("VCPU", 0), PCPUs: take("PCPU", 0), RAMMiB: take("MEMORY_MB", 0), DiskGiB: take("DISK_GB", unlimited)}
+	if len(left) > 0 {
+		room.Classes = left
+	}
+	room.Own = slices.Sorted(slices.Values(all[root].Traits))
+	slices.Sort(room.Traits)
+	room.Traits = slices.Compact(room.Traits)
+	room.Disabled = slices.Contains(room.Own, "COMPUTE_STATUS_DISABLED")
+	return room, shared
 }
 
 // unlimited is more than any host has, and small enough to be added to.

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +21,7 @@ func TestRooms(t *testing.T) {
 		w.cloud.Boot("full", 1, novatest.BootOptions{RAMMiB: 2048})
 		before := len(w.cloud.Requests())
 		rooms, err := w.client.Rooms(w.Context())
-		if err != nil || rooms["cmp07"] != (nova.Room{Left: nova.Size{VCPUs: 20, RAMMiB: 2048, DiskGiB: unlimited}}) {
+		if err != nil || rooms["cmp07"].Left != (nova.Size{VCPUs: 20, RAMMiB: 2048, DiskGiB: unlimited}) || rooms["cmp07"].Disabled {
 			t.Errorf("%+v, %v", rooms["cmp07"], err)
 		}
 		if _, ok := rooms["full"]; ok {
@@ -47,6 +49,39 @@ func TestRooms(t *testing.T) {
 		w.cloud.Inject(novatest.Fault{Match: "allocation_candidates", Status: 503})
 		_, err = w.client.Rooms(w.Context())
 		wantFault(t, err, nova.FaultUnknown)
+	})
+}
+
+// Traits and every class of resources come in the same answer, with those of what stands
+// below a host; what stands there is no host that is not known.
+func TestRoomsOfProviders(t *testing.T) {
+	in(t, novatest.Options{}, func(w world) {
+		w.cloud.AddHost("gpu", novatest.HostOptions{Traits: []string{"CUSTOM_FAST"}, Resources: map[string]int{"CUSTOM_LICENCE": 4}})
+		w.cloud.AddProvider("gpu", []string{"CUSTOM_A100", "COMPUTE_NODE"}, map[string]int{"VGPU": 2})
+		w.cloud.AddProvider("gpu", []string{"COMPUTE_STATUS_DISABLED"}, map[string]int{"VGPU": 6})
+		w.cloud.Boot("gpu", 1, novatest.BootOptions{FlavorExtra: map[string]string{"resources1:VGPU": "3", "resources:CUSTOM_LICENCE": "1"}})
+		if _, err := w.client.Rooms(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(nodesFresh)
+		before := len(w.cloud.Requests())
+		rooms, err := w.client.Rooms(w.Context())
+		if got := len(w.cloud.Requests()) - before; err != nil || got != 1 {
+			t.Errorf("%d questions, %v", got, err)
+		}
+		room := rooms["gpu"]
+		if want := map[string]int{"VGPU": 5, "CUSTOM_LICENCE": 3}; !maps.Equal(room.Classes, want) || room.Disabled {
+			t.Errorf("%+v, want %v", room, want)
+		}
+		if want := []string{"COMPUTE_NODE", "CUSTOM_FAST", "HW_CPU_X86_VMX"}; !slices.Equal(room.Own, want) {
+			t.Errorf("its own: %v", room.Own)
+		}
+		if want := []string{"COMPUTE_NODE", "COMPUTE_STATUS_DISABLED", "CUSTOM_A100", "CUSTOM_FAST", "HW_CPU_X86_VMX"}; !slices.Equal(room.Traits, want) || !room.Has("CUSTOM_A100") || room.Has("CUSTOM_B100") {
+			t.Errorf("all: %v", room.Traits)
+		}
+		if other := rooms["cmp01"]; other.Classes != nil || other.Has("CUSTOM_FAST") || room.Left.RAMMiB == 0 {
+			t.Errorf("another host: %+v", other)
+		}
 	})
 }
 

@@ -7,6 +7,7 @@
 //	LIFEBOAT_NOVA_BOOT='cmd %s %d'                      boots that many servers on that host and waits
 //	LIFEBOAT_NOVA_KILL='cmd %s', …_RESTART='cmd %s'     the host dies; it and its nova-compute come back
 //	LIFEBOAT_NOVA_AGGREGATE='cmd'                       makes an empty aggregate and prints its number
+//	LIFEBOAT_NOVA_PROVIDE='cmd %s %s %s %d'             a provider below that host, with a trait and so much of a class
 //	LIFEBOAT_NOVA_SOURCE, LIFEBOAT_NOVA_OTHERS          hosts; default: the first of os-services, the rest
 //
 // It disables, forces down and evacuates SOURCE: never give it a cloud with
@@ -15,6 +16,7 @@
 //
 //	go test -c -tags contract -o /tmp/contract.test ./test/contract
 //	cd test/lab && eval "$(./lab env)" && LIFEBOAT_NOVA=1 LIFEBOAT_NOVA_BOOT="$PWD/lab boot %s %d c-\$\$" LIFEBOAT_NOVA_AGGREGATE="$PWD/lab aggregate contract" \
+//	  LIFEBOAT_NOVA_PROVIDE="$PWD/lab provide %s %s %s %d" \
 //	  LIFEBOAT_NOVA_KILL="$PWD/lab power %s off" LIFEBOAT_NOVA_RESTART="$PWD/lab power %s on" \
 //	  ./lab run lbctl /tmp/contract.test -test.run TestNova -test.v
 package contract
@@ -71,6 +73,9 @@ func TestNova(t *testing.T) {
 				t.Fatalf("LIFEBOAT_NOVA_AGGREGATE printed no number: %v", err)
 			}
 			return id
+		},
+		Provide: func(t *testing.T, host nova.HostName, trait, class string, n int) {
+			command(t, "LIFEBOAT_NOVA_PROVIDE", host, trait, class, n)
 		},
 		Kill:     func(t *testing.T, host nova.HostName) { command(t, "LIFEBOAT_NOVA_KILL", host) },
 		Restart:  func(t *testing.T, host nova.HostName) { command(t, "LIFEBOAT_NOVA_RESTART", host) },

@@ -10,6 +10,8 @@ nova.py stop ID...               stop these servers, wait until SHUTOFF
 nova.py act ACTION ID...         pause suspend rescue shelve error lock: wait until no task is left
 nova.py group NAME POLICY        make a server group: ID
 nova.py flavor NAME DISK         make a flavor with so many GiB of disk; a host has 600000
+nova.py provide HOST TRAIT CLASS N
+                                 a provider below HOST's in Placement, with that trait and N of that class
 nova.py enable|disable HOST      its nova-compute
 nova.py migrations [HOST]        evacuations: ID SERVER SOURCE DEST STATUS
 nova.py moves [HOST]             live migrations: ID SERVER SOURCE DEST STATUS CREATED UPDATED
@@ -144,6 +146,19 @@ def do_aggregate(name):
                 call("POST", "/os-aggregates/%s/action" % a["id"], {"remove_host": {"host": h}})
             call("DELETE", "/os-aggregates/%s" % a["id"])
     print(call("POST", "/os-aggregates", {"aggregate": {"name": name}})["aggregate"]["id"])
+
+
+def do_provide(where, trait, resource_class, amount):
+    def placement(method, path, body=None):
+        return call(method, path, body, service="placement", version="placement 1.29")
+
+    node = next(h["id"] for h in call("GET", "/os-hypervisors/detail")["hypervisors"] if h["service"]["host"] == where)
+    placement("PUT", "/traits/" + trait)
+    placement("PUT", "/resource_classes/" + resource_class)
+    made = placement("POST", "/resource_providers", {"name": "%s-%d" % (where, time.time_ns()), "parent_provider_uuid": node})
+    generation = placement("PUT", "/resource_providers/%s/inventories" % made["uuid"], {
+        "resource_provider_generation": made["generation"], "inventories": {resource_class: {"total": int(amount)}}})["resource_provider_generation"]
+    placement("PUT", "/resource_providers/%s/traits" % made["uuid"], {"resource_provider_generation": generation, "traits": [trait]})
 
 
 def do_flavor(name, disk):
