@@ -119,6 +119,9 @@ func (inv *inventory) host(at string, h *Host) {
 	if h.Controller != "" && !slices.Contains(inv.controllers, h.Controller) {
 		d.fault(key(at, "controller"), "%q is none of the controllers (%s)", h.Controller, strings.Join(inv.controllers, ", "))
 	}
+	if h.Cell != "" {
+		d.word(key(at, "cell"), h.Cell, "the name of one of Nova's cells, of letters, digits, dots and dashes, such as cell1")
+	}
 	if h.Reserved < 0 {
 		d.fault(key(at, "reserved"), "%d: give its place among the reserved hosts, the first is 1", h.Reserved)
 	}

@@ -217,6 +217,8 @@ type Host struct {
 	Domains map[string]string `yaml:"domains,omitempty"`
 	// Addresses by network: management, storage, tenant.
 	Addresses map[string]netip.Addr `yaml:"addresses,omitempty"`
+	// Cell is the one of Nova's cells that it is of: no API of Nova tells.
+	Cell string `yaml:"cell,omitempty"`
 	// Storage is never empty after ParseController.
 	Storage string `yaml:"storage,omitempty"`
 	// Unsaid: the host names no storage of its own; Storage is the cloud's, and Nova's

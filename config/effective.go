@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 )
@@ -47,8 +48,12 @@ func (c *Controller) Warnings() []string {
 			warn(item("notify", i), "%s is told without a signature: it can't know that it was Lifeboat", n.Name)
 		}
 	}
+	celled := slices.ContainsFunc(c.Hosts, func(h Host) bool { return h.Cell != "" })
 	for i, h := range c.Hosts {
 		at := item("hosts", i)
+		if celled && h.Cell == "" {
+			warn(at, "%s names no cell as others do: unless its aggregates in Nova do (lifeboat:cell), it counts as room for all of them", h.Name)
+		}
 		if len(h.BMC) == 0 {
 			warn(at, "%s has no BMC: it can be evacuated only on an operator's word", h.Name)
 		}

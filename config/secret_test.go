@@ -139,11 +139,16 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := strings.Join(c.Warnings(), "\n")
+	c.Hosts[0].Cell = "cell1"
 	all := strings.Join(c.Warnings(), "\n")
-	for _, want := range []string{":2:32: controller.single: one controller", "hosts[2]: cmp03 declares no storage"} {
+	for _, want := range []string{":2:32: controller.single: one controller", "hosts[2]: cmp03 declares no storage", "hosts[1]: cmp02 names no cell"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}
+	}
+	if strings.Contains(before, "cell") || strings.Contains(all, "cmp01 names no cell") {
+		t.Errorf("where no host names a cell:\n%s\nwhere one does:\n%s", before, all)
 	}
 }
 

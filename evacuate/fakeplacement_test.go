@@ -80,7 +80,7 @@ func (w *fakeWorld) told() []nova.Aggregate {
 	}
 	var out []nova.Aggregate
 	for i, name := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, nova.Aggregate{ID: i + 1, Name: name, Hosts: by[name]})
+		out = append(out, nova.Aggregate{ID: i + 1, Name: name, Hosts: by[name], Metadata: saidBy(name)})
 	}
 	return out
 }

@@ -99,6 +99,8 @@ type fakeWorld struct {
 	late     []latePost
 	// aggregates is what Nova tells of them.
 	aggregates map[nova.HostName][]string
+	// offers is what hosts have beside room.
+	offers map[nova.HostName]*offer
 	// moves are live migrations and resizes, resetFate what becomes of resets: timeout,
 	// lost, refused.
 	moves     []nova.Migration
@@ -321,7 +323,7 @@ func (w *fakeWorld) schedule(not nova.HostName, to nova.Target, s *nova.Server) 
 		if h.name == not || h.service.Disabled || h.service.State != nova.StateUp || to.Host != "" && h.name != to.Host {
 			continue
 		}
-		if w.ram != nil && w.left(h.name) < s.RAMMiB || !to.Force && w.forbids(h.name, s) {
+		if w.ram != nil && w.left(h.name) < s.RAMMiB || !to.Force && w.forbids(h.name, s) || !w.gives(h.name, not, s) {
 			continue
 		}
 		n := 0
@@ -432,10 +434,10 @@ func (w *fakeWorld) world(now time.Time, s *State) World {
 	if w.ram != nil {
 		x.Rooms = RoomSight{At: now, By: map[nova.HostName]nova.Room{}}
 		for host := range w.ram {
-			x.Rooms.By[host] = nova.Room{Left: nova.Size{VCPUs: 1000, RAMMiB: w.left(host), DiskGiB: 1000}, Disabled: w.host(host).service.Disabled}
+			x.Rooms.By[host] = w.offered(host, nova.Room{Left: nova.Size{VCPUs: 1000, RAMMiB: w.left(host), DiskGiB: 1000}, Disabled: w.host(host).service.Disabled})
 		}
 	}
-	x.Aggregates, x.Nova.Aggregates = w.aggregates, w.told()
+	x.Aggregates, x.Nova.Aggregates, x.Cells = w.aggregates, w.told(), w.cells()
 	x.Reserved = w.reserved
 	for _, h := range w.hosts {
 		x.Servers[h.name] = nil // listed

@@ -38,7 +38,7 @@ func (c *Core) roomAlike(r *Recovery, e *Evacuation, l *load) bool {
 	}
 	for host := range w.Rooms.By {
 		like := w.Nova.Services[host].Zone == w.Nova.Services[r.Host].Zone && slices.Equal(l.groups[host], l.groups[r.Host])
-		if host != r.Host && (like || r.took(host)) && w.usable(host) && e.Size.Within(w.left(host, l.taken)) {
+		if host != r.Host && (like || r.took(host)) && w.usable(host) && c.suits(r, e, host, l) {
 			return true
 		}
 	}
@@ -83,7 +83,7 @@ func (c *Core) other(r *Recovery, e *Evacuation, l *load, apart map[nova.HostNam
 	}
 	var classes [3][]nova.HostName
 	for _, host := range slices.Sorted(maps.Keys(w.Rooms.By)) {
-		if host == r.Host || apart[host] || !w.usable(host) || slices.Contains(e.Avoid, host) || !e.Size.Within(w.left(host, l.taken)) || !c.sound(host) {
+		if host == r.Host || apart[host] || !w.usable(host) || slices.Contains(e.Avoid, host) || !c.suits(r, e, host, l) || !c.sound(host) {
 			continue
 		}
 		class := 2

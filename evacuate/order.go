@@ -68,9 +68,9 @@ func (o Order) Priority(s nova.Server) int {
 // rank writes down what orders an instance among others.
 func (e *Evacuation) rank(s nova.Server, o Order) {
 	e.Priority, e.Size, e.Odd = o.Priority(s), s.Size(), !s.Plain()
-	e.Apart, e.Together, e.Zone = s.Apart, s.Together, s.Pinned
+	e.Apart, e.Together, e.Zone, e.Asks, e.Project = s.Apart, s.Together, s.Pinned, s.Asks(), s.Project
 	if o.Owners && s.Project != "" {
-		e.Project, e.Group, e.After = s.Project, s.Metadata[keyGroup], s.Metadata[keyAfter]
+		e.Group, e.After = s.Metadata[keyGroup], s.Metadata[keyAfter]
 		ready, _ := ParseReady(s.Metadata[keyReady])
 		e.Port, e.Agent, e.Ready = ready.Port, ready.Agent, ready.After
 	}

@@ -138,6 +138,7 @@ func (c *Core) sendInOrder(due []turn, changed map[RecoveryID][]*Evacuation) (sh
 		}
 		if l.total++; to.to.Host == "" {
 			l.nowhere++
+			l.give("", n)
 		} else {
 			l.add(to.to.Host, n, true)
 		}

@@ -197,6 +197,8 @@ type Evacuation struct {
 	Priority int       `json:"priority,omitempty"`
 	Size     nova.Size `json:"size,omitzero"`
 	Odd      bool      `json:"odd,omitempty"`
+	// Asks is that more, as far as it is looked at.
+	Asks nova.Asks `json:"asks,omitzero"`
 	// Zone is the one that Nova keeps it in; "": none that is known.
 	Zone string `json:"zone,omitempty"`
 	// Backend is the storage that it has its disks on.

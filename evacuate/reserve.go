@@ -58,11 +58,12 @@ func (c *Core) reserve(short []turn) {
 			}
 		}
 	}
+	f := c.world.filters()
 	for _, host := range c.world.Reserved {
 		svc := c.world.Nova.Services[host]
 		for _, t := range short {
 			joins, ok := c.joins(host, t.r)
-			if !ok || !waiting(t.e) || t.e.NoHost && !c.serves(host, t.r, joins) || !c.reservable(host, t.r) || !t.e.Size.Within(c.world.Rooms.By[host].Left) {
+			if !ok || !waiting(t.e) || t.e.NoHost && !c.serves(host, t.r, joins) || !c.reservable(host, t.r) || !f.serve(t, host, c.world.Rooms.By[host].Left) {
 				continue
 			}
 			x := Reserve{Host: host, Reason: svc.DisabledReason, Joins: joins}
@@ -74,6 +75,13 @@ func (c *Core) reserve(short []turn) {
 			return
 		}
 	}
+}
+
+// serve says that a reserved host has room for one and what else it asks for, without what
+// aggregates say: the host may join them.
+func (f *filters) serve(t turn, host nova.HostName, left nova.Size) bool {
+	here, there := f.cell(host), f.cell(t.r.Host)
+	return t.e.Size.Within(left) && (here == "" || there == "" || here == there) && f.provides(t.e.need(t.r.Host), host, nil) != lacksSurely
 }
 
 // waiting says that an attempt at it is not under way.

@@ -1,7 +1,6 @@
 package evacuate
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,7 +84,7 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 		c.policy.Affinity = Affinity(arg(1))
 		c.core = NewCore(c.policy)
 	default:
-		return fmt.Errorf("no verb %q", f[0])
+		return c.verbOfAsks(f, arg)
 	}
 	return nil
 }

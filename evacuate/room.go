@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"maps"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -37,6 +38,10 @@ type load struct {
 	backends map[string]int // of each storage
 	// taken is what Placement, when it was looked at, did not know to be taken.
 	taken map[nova.HostName]nova.Size
+	// classes is that of the other classes of resources. What has no destination yet is
+	// taken from every host (""): it may go to any.
+	classes map[nova.HostName]map[string]int
+	filters *filters // once somebody asked
 	// groups are the aggregates of each host, moving all that is or was on its way, and
 	// circles the groups in it that wait for themselves, once somebody asked.
 	groups  map[nova.HostName][]string
@@ -66,6 +71,7 @@ func (c *Core) load() *load {
 			switch dest := e.heading(); {
 			case dest == "" && under < claimed:
 				l.nowhere++
+				l.give("", e)
 			case dest != "":
 				l.add(dest, e, under < c.world.Now.Sub(c.world.Rooms.At)+claimSlack)
 			}
@@ -78,7 +84,33 @@ func (l *load) add(dest nova.HostName, e *Evacuation, unknown bool) {
 	l.to[dest]++
 	if unknown {
 		l.taken[dest] = l.taken[dest].Plus(e.Size)
+		l.give(dest, e)
 	}
+}
+
+// give notes what one takes of the classes of resources that Size does not count.
+func (l *load) give(dest nova.HostName, e *Evacuation) {
+	for class, n := range e.Asks.Classes {
+		if l.classes == nil {
+			l.classes = map[nova.HostName]map[string]int{}
+		}
+		if l.classes[dest] == nil {
+			l.classes[dest] = map[string]int{}
+		}
+		l.classes[dest][class] += n
+	}
+}
+
+// given is what is on its way to a host, or may be, of those classes.
+func (l *load) given(host nova.HostName) map[string]int {
+	if len(l.classes[""]) == 0 {
+		return l.classes[host]
+	}
+	out := maps.Clone(l.classes[""])
+	for class, n := range l.classes[host] {
+		out[class] += n
+	}
+	return out
 }
 
 // heading is where an attempt goes, as far as that is known.

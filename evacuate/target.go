@@ -91,19 +91,31 @@ func (c *Core) aim(r *Recovery, e *Evacuation, l *load) course {
 }
 
 // noRoom says that Placement would certainly refuse it: no host that the scheduler
-// may choose has so much left. What is not known is no reason to wait.
+// may choose has so much left. Where one has, and each lacks something else that it asks
+// for, that is said too, for a while. What is not known is no reason to wait.
 func (c *Core) noRoom(r *Recovery, e *Evacuation, l *load) string {
 	if !c.world.Rooms.Known(c.world.Now) {
 		return ""
 	}
+	n, room, least := e.need(r.Host), false, lacksSurely
 	for host := range c.world.Rooms.By {
-		if host != r.Host && c.world.usable(host) && c.world.inZone(host, e.Zone) && e.Size.Within(c.world.left(host, l.taken)) {
+		if host == r.Host || !c.world.usable(host) || !c.world.inZone(host, e.Zone) || !e.Size.Within(c.world.left(host, l.taken)) {
+			continue
+		}
+		room, least = true, min(least, c.lacks(n, host, l))
+		if least == lacksNothing {
 			return ""
 		}
 	}
 	in := ""
 	if e.Zone != "" {
 		in = " of zone " + e.Zone + ", which it was asked for in,"
+	}
+	switch {
+	case room && c.insists(r, e, least):
+		return ""
+	case room:
+		return fmt.Sprintf("%s: no host%s with %s left is known to have all else that it asks for: %s", waitsRoom, in, sizeText(e.Size), c.asksText(n, l))
 	}
 	return fmt.Sprintf("%s: no host%s has %s left", waitsRoom, in, sizeText(e.Size))
 }
@@ -153,7 +165,7 @@ func (c *Core) alike(r *Recovery, e *Evacuation, l *load) []nova.HostName {
 		case host == r.Host || !w.usable(host) || w.Nova.Services[host].Zone != source.Zone || slices.Contains(e.Avoid, host):
 		case !c.sound(host):
 		case !slices.Equal(groups[host], groups[r.Host]):
-		case !e.Size.Within(w.left(host, l.taken)):
+		case !c.suits(r, e, host, l):
 		default:
 			out = append(out, host)
 		}

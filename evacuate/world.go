@@ -29,7 +29,9 @@ type World struct {
 	Rooms RoomSight
 	// Reserved are the hosts that are kept for failures, in the order of their use.
 	Reserved []nova.HostName
-	Network  NetworkSight
+	// Cells are the hosts' own words of Nova's cells: no API of Nova tells them.
+	Cells   map[nova.HostName]string
+	Network NetworkSight
 	// Cloud is the condition of the whole; the zero value is none.
 	Cloud   detector.Cloud
 	Fencing map[nova.HostName]Fencing

@@ -116,6 +116,9 @@ func TestWorldSeesNova(t *testing.T) {
 		if w.Storage["cmp1"] != evacuate.StorageShared || w.Frozen != "" || len(w.Fencing["cmp1"].Methods) != 1 {
 			t.Errorf("storage %q, frozen %q, fencing %+v", w.Storage["cmp1"], w.Frozen, w.Fencing["cmp1"])
 		}
+		if w.Cells["cmp3"] != "cell1" {
+			t.Errorf("cells: %v", w.Cells)
+		}
 		s.await("list in the ledger", func() bool { return len(s.ctl.State().Hosts["cmp3"].Instances) == 2 })
 
 		// Nova falls silent: what is known grows old, and says so.

@@ -57,6 +57,7 @@ type Controller struct {
 	places  map[nova.HostName][]evacuate.Domain
 	// reserved are kept for failures, in order.
 	reserved []nova.HostName
+	cells    map[nova.HostName]string // of Nova; of hosts that say so
 	ports    []uint16
 
 	machine  *machine
@@ -92,7 +93,7 @@ func NewController(cfg *config.Controller, log *slog.Logger, seams Seams) (*Cont
 	seams = seams.withDefaults()
 	c := &Controller{cfg: cfg, id: cfg.Controller.ID, log: log.With("controller", cfg.Controller.ID), clock: seams.Clock, prober: seams.Prober,
 		seams: seams, policy: policyOf(cfg.Policy, cfg.Kdump, cfg.Fencing), machine: newMachine(), registry: prometheus.NewRegistry(), addresses: map[nova.HostName][]heartbeat.Address{},
-		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts), reserved: reservedOf(cfg.Hosts)}
+		racks: map[nova.HostName]string{}, storage: map[nova.HostName]evacuate.Storage{}, places: domainsOf(cfg.Hosts), reserved: reservedOf(cfg.Hosts), cells: cellsOf(cfg.Hosts)}
 	for _, h := range cfg.Hosts {
 		name := nova.HostName(h.Name)
 		c.racks[name] = h.Domain

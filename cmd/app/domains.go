@@ -26,6 +26,17 @@ func domainsOf(hosts []config.Host) map[nova.HostName][]evacuate.Domain {
 	return out
 }
 
+// cellsOf are those of Nova's cells that the hosts name.
+func cellsOf(hosts []config.Host) map[nova.HostName]string {
+	out := map[nova.HostName]string{}
+	for _, h := range hosts {
+		if h.Cell != "" {
+			out[nova.HostName(h.Name)] = h.Cell
+		}
+	}
+	return out
+}
+
 // domains are the configured ones, and Nova's where the policy limits them.
 func (c *Controller) domains(sight evacuate.NovaSight) map[nova.HostName][]evacuate.Domain {
 	_, zones := c.policy.StormDomains[evacuate.DomainZone]

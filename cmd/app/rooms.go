@@ -96,7 +96,7 @@ func (c *Controller) spare() *evacuate.Spare {
 		return known
 	}
 	sight, servers := c.cloud.seen()
-	w := evacuate.World{Now: c.clock.Now(), Nova: sight, Servers: servers, Rooms: c.cloud.room(), Storage: c.storages(sight), Domains: c.domains(sight), Reserved: c.reserved}
+	w := evacuate.World{Now: c.clock.Now(), Nova: sight, Servers: servers, Rooms: c.cloud.room(), Storage: c.storages(sight), Domains: c.domains(sight), Reserved: c.reserved, Cells: c.cells}
 	s := evacuate.SpareOf(&w, c.policy)
 	c.cloud.mu.Lock()
 	defer c.cloud.mu.Unlock()

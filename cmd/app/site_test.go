@@ -151,7 +151,7 @@ nova: {cloud: test, clouds_file: %[1]s/clouds.yaml}
 		s.nova.AddHost(nova.HostName(name))
 		s.nova.Boot(nova.HostName(name), i)
 		s.bmcs[name] = &fakeBMC{power: fence.On}
-		cfg.Hosts = append(cfg.Hosts, config.Host{Name: name, Storage: config.StorageShared,
+		cfg.Hosts = append(cfg.Hosts, config.Host{Name: name, Storage: config.StorageShared, Cell: "cell1",
 			Addresses: map[string]netip.Addr{"management": netip.AddrFrom4([4]byte{10, 1, 1, byte(i + 1)})}, BMC: []config.BMC{{Method: config.MethodIPMI}}})
 	}
 	return cfg

@@ -28,7 +28,7 @@ func (c *Controller) World() evacuate.World {
 	c.mu.Unlock()
 	sight, servers := c.cloud.seen()
 	w.Nova, w.Servers, w.Domains = sight, servers, c.domains(sight)
-	w.Rooms, w.Reserved = c.cloud.room(), c.reserved
+	w.Rooms, w.Reserved, w.Cells = c.cloud.room(), c.reserved, c.cells
 	w.Fencing = c.powers.sights()
 	w.Terms = c.observer.ackTerms()
 	w.Frozen, w.Aggregates, w.Storage = c.frozen(), c.aggregates(), c.storages(sight)

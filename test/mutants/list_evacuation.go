@@ -37,6 +37,9 @@ func evacuation() []Mutant {
 		m("what ran twice is forgotten as a host falls silent", "3", "evacuate/guests.go", "!told && !off &&", "false && !told && !off &&"),
 		{Name: "a list that is not that of now counts", Rule: "3", File: "detector/guests.go", Old: "h.sensors[SensorGuests] == l.word", New: "l.word != \"\"", Tests: []string{judge}},
 		m("the start gate opens amid evacuations", "8", "evacuate/startgate.go", "case !r.Terminal():", "case false:"),
+		m("a what-if that is wrong keeps an instance down for good", "capacity", "evacuate/filters.go", "return c.since(fmt.Sprintf(\"%s lacks %s %d\", r.ID, e.Server, e.Attempt)) >= patience", "return c.since(fmt.Sprintf(\"%s lacks %s %d\", r.ID, e.Server, e.Attempt)) >= 999*patience"),
+		m("a what-if that is not certain shuts the gate", "capacity", "evacuate/gate_capacity.go", "case c.Fits+c.Lacking == 0 && c.Of > 0:", "case c.Fits == 0 && c.Of > 0:"),
+		m("what Placement refuses is sent", "capacity", "evacuate/filters.go", "if room.Classes[class]-taken[class] < amount {", "if amount < 0 {"),
 		m("the start gate opens before the host is asked back", "8", "evacuate/startgate.go", "case r.Status == StatusReturning:", "case r.Status != StatusOpen:"),
 	}
 }

@@ -28,8 +28,14 @@ var serverWords = map[string]func(n *novatest.Cloud, id nova.ServerID){
 	"deleting":  func(n *novatest.Cloud, id nova.ServerID) { n.SetTask(id, "deleting") },
 	"migrating": func(n *novatest.Cloud, id nova.ServerID) { n.SetTask(id, nova.TaskMigrating) },
 	"resizing":  func(n *novatest.Cloud, id nova.ServerID) { n.SetTask(id, "resize_migrating") },
+	"device": func(n *novatest.Cloud, id nova.ServerID) {
+		n.SetFlavor(id, map[string]string{"trait:" + deviceTrait: "required", "resources:VGPU": "1"})
+	},
 	"rebooting": func(n *novatest.Cloud, id nova.ServerID) { n.SetTask(id, "rebooting") },
 }
+
+// deviceTrait is what a device of a host has, and an instance may ask for.
+const deviceTrait = "CUSTOM_DEVICE"
 
 // split reads host03/2, or host03 for all of it (0).
 func split(n names, w string) (host string, i int, err error) {
@@ -140,6 +146,14 @@ func room(c *Cloud, o order) (func(), error) {
 		}
 		c.nova.SetRoom(m.name, ram)
 		return func() { c.nova.SetRoom(m.name, plenty) }
+	})(c, o)
+}
+
+// device puts one into hosts: a provider below theirs in Placement.
+func device(c *Cloud, o order) (func(), error) {
+	return eachHost(func(m *machine) func() {
+		c.nova.AddProvider(m.name, []string{deviceTrait}, map[string]int{"VGPU": 1})
+		return nil
 	})(c, o)
 }
 

@@ -48,6 +48,7 @@ var verbs = map[string]verbDef{
 	"virsh":    {"virsh HOST start|destroy HOST/N|HOST", "somebody starts or ends instances there past Nova", isVirsh, virsh},
 	"masakari": {"masakari HOST/N|HOST", "somebody else asks Nova to evacuate instances", isGuests, masakari},
 	"room":     {"room HOSTS full|empty|MIB [for D]", "their memory is used up, or not, or is so much", isRoom, room},
+	"device":   {"device HOSTS", "a device is put in, which an instance may ask for", oneOf(isHost), device},
 
 	"vip":    {"vip CONTROLLERS|nobody [for D]", "who has the control plane's address (cloud.vip)", isOwner, moveVIP},
 	"behind": {"behind galera|rabbitmq|cinder one|all|well [for D]", "so many nodes of it say that they are ill", isBehind, breakBehind},
