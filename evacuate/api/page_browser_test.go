@@ -174,6 +174,41 @@ func TestPageInBrowser(t *testing.T) {
 	b.quiet()
 }
 
+// TestPageInstances: each instance of a recovery with what was read of it once it was
+// moved; those that want a look stand first.
+func TestPageInstances(t *testing.T) {
+	f := newFake()
+	f.state.Recoveries["r1"].Evacuations = []*evacuate.Evacuation{
+		{Server: "s1", Name: "web", State: evacuate.EvacDone, Dest: "cmp1", Check: &evacuate.Check{Volumes: 2, Ports: 1}},
+		{Server: "s2", Name: "db", State: evacuate.EvacDone, Dest: "cmp1", Check: &evacuate.Check{Wrong: []string{"it was locked, and is not"}, Unknown: []string{"its ports"}}},
+		{Server: "s3", Name: "fax", State: evacuate.EvacDone, Dest: "cmp1", Check: &evacuate.Check{Unknown: []string{"its power state"}}},
+		{Server: "s4", Name: "old", State: evacuate.EvacSkipped, Reason: "not protected: <b>nobody</b> says so"},
+		{Server: "s5", Name: "new", State: evacuate.EvacFollowing},
+		{Server: "s6", Name: "cold", State: evacuate.EvacDone, Stop: evacuate.StopFailed, StopWhy: "it runs after 4 requests", Check: &evacuate.Check{}},
+	}
+	b := open(t, serve(t, options(f)), 1280)
+	b.signIn(readToken)
+	b.shows("recoveries", "Instances of cmp2, recovery r1", "verified: state, power, lock, volumes, ports", "NOT VERIFIED: it was locked, and is not; not known: its ports",
+		"not known: its power state", "left", "<b>nobody</b>", "NOT VERIFIED: it was stopped before and may run: it runs after 4 requests")
+	order := value[string](b, `[...document.querySelectorAll("#recoveries tbody th")].map(c=>c.textContent).join(" ")`)
+	if order != "db cold old new fax web" {
+		t.Errorf("in the order %s", order)
+	}
+	if bad := value[int](b, `document.querySelectorAll("#recoveries .bad").length`); bad != 3 {
+		t.Errorf("%d cells stand out, want 3", bad)
+	}
+	// Who reads it by the keyboard is not thrown out of it each time it is asked for.
+	value[bool](b, `(()=>{const d=document.querySelector("#recoveries .wide");d.focus();d.id="same";return true})()`)
+	f.with(func() { f.status.Frozen = "by rita: a test" })
+	b.shows("status", "FROZEN")
+	if focus := value[string](b, `document.activeElement.id`); focus != "same" {
+		t.Errorf("the focus is on %q", focus)
+	}
+	f.with(func() { f.state.Recoveries["r1"].Evacuations[4].State = evacuate.EvacDone })
+	b.shows("recoveries", "not yet")
+	b.quiet()
+}
+
 // TestPageOnATelephone: a narrow window scrolls its tables, not the page.
 func TestPageOnATelephone(t *testing.T) {
 	b := open(t, serve(t, options(newFake())), 360)
