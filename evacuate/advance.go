@@ -50,6 +50,9 @@ func (c *Core) advanceOpen(r *Recovery) {
 		c.follow(r)
 		return
 	}
+	if r.Done(StepEvacuate) {
+		c.relist(r, false) // a person may have asked
+	}
 	switch {
 	case !r.Done(StepForceDown):
 		a := act(r, StepForceDown)
@@ -63,13 +66,14 @@ func (c *Core) advanceOpen(r *Recovery) {
 		}
 		c.begin(r, a, "")
 	case !r.Settled():
+		c.relist(r, false)
 		c.follow(r)
 		c.stops(r)
 		if c.shieldSuspects(r) && c.mayStrand(r) == "" {
 			c.senders = append(c.senders, r)
 		}
 	case !r.Done(StepEvacuate):
-		c.finish(r, StepEvacuate, c.summary(r))
+		c.relist(r, true)
 	case c.stops(r): // not yet as they were before
 	case !r.Done(StepVerify):
 		c.verify(r)

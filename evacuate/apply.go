@@ -155,7 +155,7 @@ func (s *State) applyHost(e Entry) error {
 }
 
 // ofRecovery lists the kinds that change a recovery there is.
-var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReserve, KindReturn, KindFailback, KindClose, KindCancel}
+var ofRecovery = []Kind{KindStep, KindEvacuations, KindHold, KindVoid, KindShield, KindReserve, KindReturn, KindFailback, KindClose, KindCancel, KindRelist}
 
 func (s *State) applyRecovery(term uint64, e Entry) error {
 	if e.Kind == KindOpen {
@@ -194,6 +194,8 @@ func (s *State) applyRecovery(term uint64, e Entry) error {
 		err = s.close(r, e)
 	case KindCancel:
 		err = s.askCancel(r, e)
+	case KindRelist:
+		err = r.asksList(e)
 	default:
 		err = fmt.Errorf("%w: kind %q", ErrCorrupt, e.Kind)
 	}
@@ -374,7 +376,7 @@ func (r *Recovery) returns(e Entry) error {
 	if err := r.revoke("the host returns: " + e.Return.Reason); err != nil {
 		return err
 	}
-	r.Status, r.Return, r.Hold = StatusReturning, e.Return, nil
+	r.Status, r.Return, r.Hold, r.Relist = StatusReturning, e.Return, nil, nil
 	return nil
 }
 

@@ -183,6 +183,9 @@ func (c *Core) verifying(r *Recovery) bool {
 // verified takes the outcome of verify: what the hypervisors say by then stands with it,
 // and what was read of each instance in its journal.
 func (c *Core) verified(r *Recovery, o Outcome) {
+	if r.Steps[StepVerify] == nil {
+		return // there is more to move by now
+	}
 	if !o.OK {
 		c.stepDone(r, o, "")
 		return

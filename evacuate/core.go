@@ -50,8 +50,9 @@ type Action struct {
 	From     nova.HostName // trace, failback: where Server is
 	Port     int           // probe: the port of Server that is to answer
 	Joins    []Join        // reserve: the aggregates that it joins, or leaves
-	Since    time.Time     // resolve: when the POST was promised; verify: the recovery opened
-	Asked    bool          // cancel: an operator wants it, the host may be silent
+	Since    time.Time     // resolve: when the POST was promised; verify: the recovery opened; relist: when it was asked for
+	Asked    bool          // cancel, relist: an operator wants it
+	Settled  bool          // relist: all instances had ended as it began
 	Hand     string        // fence: the other controller that carries it out
 }
 
@@ -93,6 +94,7 @@ type Core struct {
 	seen   map[RecoveryID]*Observation
 	deep   map[RecoveryID]time.Time // the last look at each followed server
 	ends   map[RecoveryID]time.Time // the last look at what was moving elsewhere
+	late   lateLooks
 	// again is the earliest time for the next attempt of a failed step.
 	again    map[flightKey]time.Time
 	healthy  map[nova.HostName]time.Time
@@ -128,6 +130,7 @@ func (c *Core) reset(term uint64) {
 	c.seen = map[RecoveryID]*Observation{}
 	c.deep = map[RecoveryID]time.Time{}
 	c.ends = map[RecoveryID]time.Time{}
+	c.late = lateLooks{looked: map[RecoveryID]time.Time{}, found: map[RecoveryID]bool{}}
 	c.again = map[flightKey]time.Time{}
 	c.healthy = map[nova.HostName]time.Time{}
 	c.rebooted = map[nova.HostName]time.Time{}
@@ -216,10 +219,17 @@ func (c *Core) newRecovery(host nova.HostName, v detector.Verdict) *Recovery {
 		Aggregates: c.world.Aggregates[host], Approval: c.state.approval(host, v.View.Boot, c.world.Now),
 		Service: ServiceBefore{ID: svc.ID, Disabled: svc.Disabled, Reason: svc.DisabledReason, ForcedDown: svc.ForcedDown},
 	}
-	for _, s := range c.world.Servers[host] {
-		r.Before = append(r.Before, Instance{ID: s.ID, Name: s.Name, VMState: s.VMState, Task: s.TaskState, Locked: s.Locked, RAMMiB: s.RAMMiB, Volumes: s.VolumeIDs, MACs: s.MACs})
-	}
+	r.Before = instances(c.world.Servers[host])
 	return r
+}
+
+// instances are servers as they were before anything.
+func instances(servers []nova.Server) []Instance {
+	var out []Instance
+	for _, s := range servers {
+		out = append(out, Instance{ID: s.ID, Name: s.Name, VMState: s.VMState, Task: s.TaskState, Locked: s.Locked, RAMMiB: s.RAMMiB, Volumes: s.VolumeIDs, MACs: s.MACs})
+	}
+	return out
 }
 
 func (c *Core) commit(e Entry) {

@@ -112,15 +112,18 @@ func (s *State) evacuated(r *Recovery, term uint64, e Entry) error {
 	}
 	again := false
 	if err == nil {
-		again, err = r.reopens(e)
+		again, err = r.takesUp(e)
 	}
 	if err == nil {
 		err = r.evacuations(term, e)
 	}
-	if err == nil && again {
-		r.reopen()
+	if err != nil {
+		return err
 	}
-	return err
+	if r.foundLate(e); again {
+		r.takeUp()
+	}
+	return nil
 }
 
 // doubtful refuses to send one that may run at a host to any other.

@@ -2,7 +2,6 @@ package evacuate
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/detector"
@@ -89,7 +88,7 @@ func (c *Core) bothEnds(r *Recovery, e *Evacuation, obs *Observation) *Evacuatio
 	n := *e
 	n.Ended, n.Revisit = c.world.Now, false
 	if obs.Gone[e.Server] {
-		n.State, n.Reason = EvacSkipped, "deleted meanwhile"
+		n.State, n.Reason = EvacSkipped, deletedMeanwhile
 		return &n
 	}
 	if s, ok := obs.Moved[e.Server]; ok && s.Host != "" && s.Host != r.Host {
@@ -155,7 +154,8 @@ func (c *Core) lookEnds(r *Recovery) bool {
 }
 
 // revisit looks again at what was left of a recovered host because it may run at the
-// other end of what was moving it. What is found to run nowhere opens the recovery again.
+// other end of what was moving it, and for what turned up there since. What is found to
+// run nowhere opens the recovery again.
 func (c *Core) revisit(r *Recovery) {
 	var left []*Evacuation
 	for _, e := range r.Evacuations {
@@ -163,7 +163,10 @@ func (c *Core) revisit(r *Recovery) {
 			left = append(left, e)
 		}
 	}
-	if _, proved := r.Proved(); len(left) == 0 || !proved || c.halted(r.Host) {
+	if _, proved := r.Proved(); !proved || c.halted(r.Host) {
+		return
+	}
+	if c.lookLate(r); len(left) == 0 {
 		return
 	}
 	if c.lookEnds(r) {
@@ -184,35 +187,5 @@ func (c *Core) revisit(r *Recovery) {
 	}
 	if len(changed) > 0 {
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: changed, Text: describe(changed)})
-	}
-}
-
-// reopens says that an entry plans what was left of a recovered host because it might run
-// elsewhere, and turned out to run nowhere.
-func (r *Recovery) reopens(e Entry) (bool, error) {
-	due := slices.ContainsFunc(e.Evacuations, func(n *Evacuation) bool {
-		old := r.Evacuation(n.Server)
-		return n.State == EvacPlanned && old != nil && old.Revisit
-	})
-	if !due || r.Status == StatusOpen {
-		return false, nil
-	}
-	if _, ok := r.Proved(); !ok || r.Status != StatusRecovered {
-		return false, fmt.Errorf("recovery %s is %s: what was left is not taken up again", r.ID, r.Status)
-	}
-	return true, nil
-}
-
-// reopen takes a recovery up again. The host's power is read once more before anything
-// is sent.
-func (r *Recovery) reopen() {
-	r.Status = StatusOpen
-	if down := r.Steps[StepForceDown]; down != nil {
-		again := *down
-		again.Phase, again.Detail = PhaseFailed, "to be done again: the recovery was taken up once more"
-		r.Steps[StepForceDown] = &again
-	}
-	for _, s := range []Step{StepEvacuate, StepVerify, StepReport} {
-		delete(r.Steps, s)
 	}
 }

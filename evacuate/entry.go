@@ -51,6 +51,7 @@ const (
 	KindFailback        Kind = "recovery.failback"
 	KindClose           Kind = "recovery.close"
 	KindCancel          Kind = "recovery.cancel"
+	KindRelist          Kind = "recovery.relist" // flag: it was done
 	KindPlan            Kind = "plan.prepare"
 	KindPlanApprove     Kind = "plan.approve"
 	KindPlanEnd         Kind = "plan.end"
@@ -97,6 +98,7 @@ type Entry struct {
 	Proof        *fence.Record  `json:"proof,omitempty"`
 	OffSent      time.Time      `json:"off_sent,omitzero"`
 	Evacuations  []*Evacuation  `json:"evacuations,omitempty"`
+	Before       []Instance     `json:"before,omitempty"` // as those were that turned up late
 	Service      *ServiceBefore `json:"service,omitempty"`
 	Hold         *Hold          `json:"hold,omitempty"`
 	Shield       *Shield        `json:"shield,omitempty"`

@@ -26,23 +26,13 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 		c.stepDone(r, o, "")
 		return
 	}
-	if why := c.world.Nova.AggregatesOld(c.world.Now); why != "" && c.policy.Chooses() && c.world.Nova.AggregatesAt.IsZero() {
-		o.OK, o.Detail = false, why // a new leader: what is skipped once stays so
+	if why := c.unread(); why != "" {
+		o.OK, o.Detail = false, why
 		c.stepDone(r, o, "")
 		return
 	}
-	if n := c.world.Nova; c.policy.Aggregates && n.AggregatesAt.IsZero() && n.AggregatesErr == "" {
-		o.OK, o.Detail = false, "Nova's aggregates have not been read yet, and they may declare the host's storage"
-		c.stepDone(r, o, "")
-		return
-	}
-	plan := Plan(o.Servers, c.world.Storage[r.Host], c.state.asBefore(r, o.Servers), c.policy, c.policy.protection(&c.world))
+	plan := c.plan(r, o.Servers)
 	skipped := 0
-	for _, s := range o.Servers {
-		if i := slices.IndexFunc(plan, func(e *Evacuation) bool { return e.Server == s.ID }); i >= 0 {
-			plan[i].Backend = Backend(s, r.Host, c.world.Nova.Aggregates)
-		}
-	}
 	for _, e := range plan {
 		if e.State == EvacSkipped {
 			skipped++
@@ -52,6 +42,29 @@ func (c *Core) listed(r *Recovery, o Outcome) {
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: plan})
 	}
 	c.stepDone(r, o, fmt.Sprintf("list: %d instances to move, %d left with a reason", len(plan)-skipped, skipped))
+}
+
+// unread says what nothing can be chosen without: what is skipped once stays so.
+func (c *Core) unread() string {
+	n := c.world.Nova
+	if why := n.AggregatesOld(c.world.Now); why != "" && c.policy.Chooses() && n.AggregatesAt.IsZero() {
+		return why // a new leader
+	}
+	if c.policy.Aggregates && n.AggregatesAt.IsZero() && n.AggregatesErr == "" {
+		return "Nova's aggregates have not been read yet, and they may declare the host's storage"
+	}
+	return ""
+}
+
+// plan makes the journals of servers of a host.
+func (c *Core) plan(r *Recovery, servers []nova.Server) []*Evacuation {
+	plan := Plan(servers, c.world.Storage[r.Host], c.state.asBefore(r, servers), c.policy, c.policy.protection(&c.world))
+	for _, s := range servers {
+		if i := slices.IndexFunc(plan, func(e *Evacuation) bool { return e.Server == s.ID }); i >= 0 {
+			plan[i].Backend = Backend(s, r.Host, c.world.Nova.Aggregates)
+		}
+	}
+	return plan
 }
 
 // follow looks at what is on its way and journals what has come of it.
@@ -73,6 +86,7 @@ func (c *Core) follow(r *Recovery) {
 			}
 		}
 		a.Deep, a.Ends = c.lookDeep(r), c.lookEnds(r)
+		a.Source = a.Source || !c.busy(a.key()) && c.lateDue(r)
 		c.start(r, a)
 	}
 	if obs == nil {
@@ -181,7 +195,7 @@ func (c *Core) adopt(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 	}
 	if obs.Gone[e.Server] {
 		n := *e
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		n.State, n.Reason, n.Ended = EvacSkipped, deletedMeanwhile, c.world.Now
 		return &n
 	}
 	// No row: quiet reads decide, but not before every time-out between us
@@ -239,7 +253,7 @@ func (c *Core) track(r *Recovery, e *Evacuation, obs *Observation) *Evacuation {
 		n.Dest = dest
 	}
 	if obs.Gone[e.Server] { // whatever its row says: it may stay open for ever
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		n.State, n.Reason, n.Ended = EvacSkipped, deletedMeanwhile, c.world.Now
 		return &n
 	}
 	if ok && !m.Status.Terminal() {
@@ -308,7 +322,7 @@ func (c *Core) foreign(source nova.HostName, e *Evacuation, obs *Observation) *E
 	}
 	if obs.Gone[e.Server] {
 		n := *e
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		n.State, n.Reason, n.Ended = EvacSkipped, deletedMeanwhile, c.world.Now
 		return &n
 	}
 	if s, ok := obs.Moved[e.Server]; ok && s.Host != "" && s.Host != source {
@@ -331,7 +345,7 @@ func (c *Core) posted(r *Recovery, o Outcome) {
 	case o.OK:
 		n.State = EvacFollowing
 	case o.Definite && o.Cause == string(nova.FaultNotFound) && n.To.Host == "": // or the host that was named is
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		n.State, n.Reason, n.Ended = EvacSkipped, deletedMeanwhile, c.world.Now
 	case o.Definite && o.Cause == CauseForeign: // the next look follows it
 		n.State, n.Reason, n.NotBefore = EvacFailed, o.Detail, c.world.Now
 	case o.Definite:

@@ -213,5 +213,11 @@ func (r *Recovery) Text() string {
 	for _, e := range r.Evacuations {
 		fmt.Fprintf(&b, "  %s\n", e.describe())
 	}
+	switch {
+	case r.Relist != nil:
+		fmt.Fprintf(&b, "  %s: not done yet\n", r.Relist.When())
+	case r.relistable():
+		fmt.Fprintf(&b, "  what was left is not looked at again by itself, but for its state; once its cause is mended: `lifeboat recovery %s relist`\n", r.ID)
+	}
 	return b.String()
 }

@@ -78,6 +78,7 @@ type fakeRow struct {
 	fate  string
 	moves time.Time
 	to    nova.Target
+	boot  int // the destination's that has claimed it
 }
 
 // latePost is a request that a proxy holds back: its caller has timed out.
@@ -142,6 +143,8 @@ type fakeWorld struct {
 	// stopFate is what becomes of stops of what was moved: lost, timeout, conflict, refused.
 	stopFate map[nova.ServerID][]string
 	mute     map[nova.HostName]bool
+	// restless: no two lists of one host agree.
+	restless bool
 }
 
 func newFakeWorld() *fakeWorld {
@@ -257,7 +260,7 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 	switch {
 	case r.fate == "unclaimed": // it lies in its destination's queue until that comes back
 		if d := w.host(r.Dest); d.up && !d.hung && d.boots > 1 {
-			r.fate, r.Status, r.moves = "", nova.MigrationPreMigrating, now.Add(3*time.Second)
+			r.fate, r.Status, r.moves, r.boot = "", nova.MigrationPreMigrating, now.Add(3*time.Second), d.boots
 		}
 		return ""
 	case r.Status == nova.MigrationAccepted:
@@ -266,7 +269,7 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 			r.Status, s.VMState, s.TaskState, s.Fault = nova.MigrationError, nova.VMError, "", "No valid host was found"
 			break
 		}
-		r.Status, r.Dest, r.moves = nova.MigrationPreMigrating, dest.name, now.Add(3*time.Second)
+		r.Status, r.Dest, r.moves, r.boot = nova.MigrationPreMigrating, dest.name, now.Add(3*time.Second), dest.boots
 		if w.model != nil {
 			r.moves = now.Add(r.spawn)
 		}
@@ -285,7 +288,7 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 	case r.fate == "flips": // and dies before it writes done
 		s.Host, s.TaskState, r.fate = r.Dest, "", "stuck"
 		w.host(r.Dest).guests[s.ID] = true
-	case !w.host(r.Dest).up || w.host(r.Dest).hung || r.fate == "halfway":
+	case w.orphan(r) || !w.host(r.Dest).up || w.host(r.Dest).hung || r.fate == "halfway":
 		return "" // it died under it: the row stays for ever
 	default:
 		r.Status, s.Host, s.TaskState = nova.MigrationDone, r.Dest, ""
@@ -295,6 +298,13 @@ func (w *fakeWorld) moveRow(r *fakeRow, now time.Time) string {
 		}
 	}
 	return fmt.Sprintf("row %d of %s: %s %s", r.ID, r.Server, r.Status, r.Dest)
+}
+
+// orphan says that the destination died after it had claimed a row: no later boot of it
+// goes on with that.
+func (w *fakeWorld) orphan(r *fakeRow) bool {
+	d := w.host(r.Dest)
+	return r.boot > 0 && (d.boots != r.boot || !d.power)
 }
 
 // fails is a rebuild that fails at its destination after its claim.

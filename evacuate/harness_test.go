@@ -317,7 +317,7 @@ func (c *cloud) verdictNow(h nova.HostName) detector.State {
 }
 
 // reads are the actions that write nothing.
-var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true, StepProbe: true, StepTrace: true, StepTraceAway: true, StepLookGuest: true, StepVerify: true}
+var reads = map[Step]bool{StepObserve: true, StepResolve: true, StepList: true, StepRelist: true, StepProbe: true, StepTrace: true, StepTraceAway: true, StepLookGuest: true, StepVerify: true}
 
 // permits is the guard's last question, as cmd/app asks it: the ledger, the
 // freeze file, and the modes with the aggregates of this instant.

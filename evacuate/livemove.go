@@ -29,7 +29,7 @@ func immovable(id nova.ServerID, host nova.HostName, obs *Observation) string {
 	s, seen := obs.Moved[id]
 	switch {
 	case obs.Gone[id]:
-		return "deleted meanwhile"
+		return deletedMeanwhile
 	case !seen:
 		return "it could not be read"
 	case s.Host != host:
@@ -66,7 +66,7 @@ func (c *Core) ended(m FailbackMove, obs *Observation, sent time.Duration, there
 	m.Ended = c.world.Now
 	switch {
 	case obs.Gone[m.Server]:
-		m.State, m.Reason = EvacSkipped, "deleted meanwhile"
+		m.State, m.Reason = EvacSkipped, deletedMeanwhile
 	case there(s.Host) && well(s) && (row.ID == 0 || row.Status == nova.MigrationCompleted):
 		m.State = EvacDone
 	case row.Status.Fruitless():

@@ -8,6 +8,7 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 			o.Seen.At = c.world.Now
 			c.seen[r.ID] = o.Seen
 			c.notePast(r, o.Seen)
+			c.noteLate(r, o.Seen)
 		}
 	case StepResolve:
 		c.resolved(r, o)
@@ -25,6 +26,8 @@ func (c *Core) outcome(r *Recovery, o Outcome) {
 		c.reserveDone(r, o)
 	case StepList:
 		c.listed(r, o)
+	case StepRelist:
+		c.relisted(r, o)
 	case StepVerify:
 		c.verified(r, o)
 	default:

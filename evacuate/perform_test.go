@@ -40,6 +40,11 @@ func (c *cloud) perform(f *flight) {
 		}
 	case StepList:
 		f.out.Servers, took = c.on(a.Host), time.Second
+	case StepRelist:
+		f.out.Servers = c.on(a.Host)
+		if c.restless {
+			f.out.OK, f.out.Detail = false, "no two lists agree"
+		}
 	case StepEvacuate:
 		took = c.post(f, &f.out)
 	case StepReset:
@@ -190,7 +195,7 @@ func (c *cloud) storage(a Action, h *fakeHost, o *Outcome) time.Duration {
 	r := c.state.Recoveries[a.Recovery]
 	if away := a.Step == StepUnfenceStorage; away && !c.lied {
 		for _, m := range c.rows {
-			if m.Source == a.Host && !m.Status.Terminal() && m.fate != "stuck" && c.state.Recoveries[a.Recovery].Evacuation(m.Server) != nil {
+			if m.Source == a.Host && !m.Status.Terminal() && m.fate != "stuck" && !c.orphan(m) && c.state.Recoveries[a.Recovery].Evacuation(m.Server) != nil {
 				c.breaks("the storage of %s is given back while %s is on its way", a.Host, m.Server)
 			}
 		}

@@ -54,8 +54,9 @@ func playSeed(t *testing.T, n uint64, loud bool) {
 		state := []string{nova.VMActive, nova.VMActive, nova.VMStopped}[rng.IntN(3)]
 		c.addServer(nova.ServerID(fmt.Sprintf("vm%d", i+1)), c.hosts[rng.IntN(2)].name, state, c.start)
 	}
-	for range 6 + rng.IntN(14) {
+	for i := range 6 + rng.IntN(14) {
 		c.fault(rng)
+		c.turnsUp(rng, i)
 		c.run(time.Duration(rng.IntN(6000)) * time.Millisecond)
 	}
 	c.mend()
@@ -64,6 +65,9 @@ func playSeed(t *testing.T, n uint64, loud bool) {
 		t.Errorf("seed %d: broken: %s", n, b)
 	}
 	for _, r := range c.state.Sorted() {
+		if missed := c.missed(r); missed != "" {
+			t.Errorf("seed %d: %s stands on %s, which was recovered, and has no journal:\n%s", n, missed, r.Host, r.Text())
+		}
 		returning := r.Status == StatusReturning && c.host(r.Host).up // else it waits for ten minutes
 		if (r.Status == StatusOpen || returning) && r.Hold == nil {
 			t.Errorf("seed %d: recovery %s of %s is %s, and does not say why:\n%s", n, r.ID, r.Host, r.Status, r.Text())
@@ -75,6 +79,33 @@ func playSeed(t *testing.T, n uint64, loud bool) {
 	if t.Failed() {
 		t.FailNow()
 	}
+}
+
+// turnsUp writes an instance late on a host that is off, now and then.
+func (c *cloud) turnsUp(rng *rand.Rand, i int) {
+	h := c.hosts[rng.IntN(2)]
+	if rng.IntN(4) > 0 || h.power {
+		return
+	}
+	if err := c.verb([]string{"turns-up", fmt.Sprintf("late%d", i), string(h.name), []string{nova.VMActive, nova.VMStopped, nova.VMPaused, nova.VMError}[rng.IntN(4)]}); err != nil {
+		c.breaks("turns-up: %v", err)
+	}
+	if r := c.state.Open(h.name); r != nil && rng.IntN(2) == 0 {
+		_ = c.operator(Entry{Kind: KindRelist, Recovery: r.ID, Text: "to be listed again"})
+	}
+}
+
+// missed is an instance on a host that was recovered which nobody has chosen about.
+func (c *cloud) missed(r *Recovery) nova.ServerID {
+	if _, proved := r.Proved(); r.Status != StatusRecovered || !proved {
+		return ""
+	}
+	for _, s := range c.on(r.Host) {
+		if r.Evacuation(s.ID) == nil {
+			return s.ID
+		}
+	}
+	return ""
 }
 
 // fault lets one thing go wrong, or well.

@@ -51,6 +51,8 @@ type Recovery struct {
 	Approval *Approval `json:"approval,omitempty"`
 	// Cancel is an operator's wish to undo it while there is no proof.
 	Cancel *Mark `json:"cancel,omitempty"`
+	// Relist is an operator's wish to have its host listed once more, until it was.
+	Relist *Mark `json:"relist,omitempty"`
 	// Left lists what a recovery that was ended by hand left behind.
 	Left []string `json:"left,omitempty"`
 
@@ -163,6 +165,9 @@ const (
 	EvacHeld      EvacState = "held"  // was on its way elsewhere: both ends are read
 	EvacReset     EvacState = "reset" // its state is being reset; what came of it is not known yet
 )
+
+// deletedMeanwhile is the reason of one that Nova knows no more.
+const deletedMeanwhile = "deleted meanwhile"
 
 // Evacuation is one instance's journal.
 type Evacuation struct {

@@ -56,7 +56,7 @@ func (c *Core) resetAnswered(r *Recovery, o Outcome) {
 	case o.OK:
 		n.State, n.Reset, n.Reason = EvacPlanned, ResetDone, "its state was reset to error; it was "+e.VMState
 	case o.Definite && o.Cause == string(nova.FaultNotFound):
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		n.State, n.Reason, n.Ended = EvacSkipped, deletedMeanwhile, c.world.Now
 	case o.Definite:
 		n.State, n.Reason, n.NotBefore = EvacPlanned, "its state could not be reset: "+o.Detail, c.world.Now.Add(retryAfter(n.Resets))
 	default:
@@ -77,7 +77,7 @@ func (c *Core) resetRead(r *Recovery, e *Evacuation, obs *Observation) *Evacuati
 	s, here := obs.Source[e.Server]
 	switch {
 	case obs.Gone[e.Server]:
-		n.State, n.Reason, n.Ended = EvacSkipped, "deleted meanwhile", c.world.Now
+		n.State, n.Reason, n.Ended = EvacSkipped, deletedMeanwhile, c.world.Now
 	case !here:
 		return nil
 	case s.VMState == nova.VMError:

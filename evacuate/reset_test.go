@@ -72,6 +72,8 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 		c.homeFate[nova.ServerID(id)] = f[2:]
 	case "lives":
 		c.server(nova.ServerID(id)).Host = nova.HostName(arg(2))
+	case "image": // its disk is a copy of an image
+		c.server(id).VolumeBooted = false
 	case "lock":
 		c.server(nova.ServerID(id)).Locked = true
 	case "deaf":

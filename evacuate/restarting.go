@@ -243,7 +243,7 @@ func (c *Core) endsOtherwise(x GuestRestart, look guestLook) string {
 	s, g := look.server, c.world.Guests
 	switch {
 	case look.gone:
-		return "deleted meanwhile"
+		return deletedMeanwhile
 	case s.Host != x.Host:
 		return "it is on " + orWord(string(s.Host), "no host")
 	case len(g.Elsewhere(x.Server, x.Host)) > 0:

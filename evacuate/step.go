@@ -60,11 +60,12 @@ const (
 	StepMoveAway  Step = "move-away"
 	StepTraceAway Step = "trace-away"
 
-	// StepObserve, StepResolve, StepProbe and StepTrace only read: they are never recorded.
+	// StepObserve, StepResolve, StepProbe, StepTrace and StepRelist only read: they are never recorded.
 	StepObserve Step = "observe"
 	StepResolve Step = "resolve"
-	StepProbe   Step = "probe" // does a port of an instance answer
-	StepTrace   Step = "trace" // where is an instance that may go home, or is on its way
+	StepProbe   Step = "probe"  // does a port of an instance answer
+	StepRelist  Step = "relist" // what has turned up on a host since its list
+	StepTrace   Step = "trace"  // where is an instance that may go home, or is on its way
 )
 
 // Steps lists the recorded steps in order.

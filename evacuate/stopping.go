@@ -219,7 +219,7 @@ func (c *Core) stopRead(r *Recovery, e *Evacuation, obs *Observation) *Evacuatio
 	n := *e
 	switch {
 	case obs.Gone[e.Server]:
-		n.Stop, n.StopWhy = StopDone, "deleted meanwhile"
+		n.Stop, n.StopWhy = StopDone, deletedMeanwhile
 	case !seen || s.TaskState != "" && e.Stops < stopTries:
 		return nil
 	case s.VMState == nova.VMStopped:

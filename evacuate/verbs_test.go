@@ -64,6 +64,16 @@ func (c *cloud) verbOfModes(f []string, host nova.HostName, arg func(int) string
 		for _, l := range r.Left {
 			c.say("left    %s", l)
 		}
+	case "relist":
+		_ = c.operator(Entry{Kind: KindRelist, Recovery: c.recovery(host).ID, Text: "to be listed again: it was mended"})
+	case "turns-up": // server, host, state: it is written there by now
+		on := c.host(nova.HostName(arg(2)))
+		c.addServer(nova.ServerID(arg(1)), on.name, orWord(arg(3), nova.VMActive), c.start)
+		if !on.up {
+			clear(on.guests)
+		}
+	case "lists":
+		c.restless = arg(1) != "agree"
 	case "storage":
 		c.hook, c.hookFate = true, f[1:]
 	case "cancel":

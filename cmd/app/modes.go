@@ -18,7 +18,7 @@ func (c *Controller) modeCommands() map[string]modeCommand {
 	return map[string]modeCommand{
 		api.VerbArm: c.setMode, api.VerbMode: c.setMode, api.VerbFreeze: c.setFreeze, api.VerbDrain: c.setDrain,
 		api.VerbApprove: c.approve, api.VerbReject: c.reject, api.VerbPlanAgain: c.planAgain,
-		api.VerbConfirmDead: c.confirmDead, api.VerbDrill: c.drill, api.VerbHostForget: c.forgetHost, api.VerbEnd: c.endRecovery, api.VerbCancel: c.cancelRecovery, api.VerbShadowScore: c.scoreShadow,
+		api.VerbConfirmDead: c.confirmDead, api.VerbDrill: c.drill, api.VerbHostForget: c.forgetHost, api.VerbEnd: c.endRecovery, api.VerbCancel: c.cancelRecovery, api.VerbRelist: c.relistRecovery, api.VerbShadowScore: c.scoreShadow,
 		api.VerbVIPTransfer: c.transferVIP, api.VerbVIPAdopt: c.adoptVIP,
 	}
 }
@@ -147,6 +147,18 @@ func (c *Controller) cancelRecovery(ctx context.Context, q api.Command, e evacua
 	}
 	e.Kind, e.Recovery, e.Host = evacuate.KindCancel, r.ID, r.Host
 	return fmt.Sprintf("recovery %s is being cancelled; %s is in maintenance until you say otherwise (`lifeboat maintenance %s off`)", r.ID, r.Host, r.Host), c.apply(ctx, e)
+}
+
+func (c *Controller) relistRecovery(ctx context.Context, q api.Command, e evacuate.Entry) (string, error) {
+	r, err := c.ofRecovery(q.Word)
+	if err != nil {
+		return "", err
+	}
+	e.Kind, e.Recovery, e.Host, e.Text = evacuate.KindRelist, r.ID, r.Host, "to be listed again"
+	if q.Reason != "" {
+		e.Text += ": " + q.Reason
+	}
+	return fmt.Sprintf("%s is listed again, and what was left of it chosen anew: `lifeboat recovery %s` says what came of it", r.Host, r.ID), c.apply(ctx, e)
 }
 
 func (c *Controller) scoreShadow(ctx context.Context, q api.Command, e evacuate.Entry) (string, error) {

@@ -249,6 +249,7 @@ func TestCommands(t *testing.T) {
 		{"plan cmp1 --again", api.Command{Verb: "plan-again", Host: "cmp1"}},
 		{"shadow score s1 right --reason seen", api.Command{Verb: "shadow-score", Word: "s1", Score: "right", Reason: "seen"}},
 		{"cancel r1 --reason mistake", api.Command{Verb: "cancel", Word: "r1", Reason: "mistake"}},
+		{"recovery r1 relist --reason mended", api.Command{Verb: "recovery-relist", Word: "r1", Reason: "mended"}},
 		{"recovery r1 end --reason lost", api.Command{Verb: "recovery-end", Word: "r1", Reason: "lost"}},
 		{"recovery r1 end --reason lost --force cmp2", api.Command{Verb: "recovery-end", Word: "r1", Reason: "lost", Flag: true, Host: "cmp2"}},
 		{"maintenance cmp1 on --reason disk", api.Command{Verb: "maintenance", Host: "cmp1", Flag: true, Reason: "disk"}},

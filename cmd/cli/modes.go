@@ -181,12 +181,14 @@ func (s *shell) cancel() *cobra.Command {
 
 func (s *shell) recovery() *cobra.Command {
 	var reason, force string
-	c := cmd("recovery ID [end]", "one recovery's timeline; or end it by hand", cobra.RangeArgs(1, 2), func(ctx context.Context, a []string) error {
+	c := cmd("recovery ID [relist|end]", "one recovery's timeline; or list its host again for what you have mended, or end it by hand", cobra.RangeArgs(1, 2), func(ctx context.Context, a []string) error {
 		switch {
 		case len(a) == 1:
 			return s.page(ctx, "/v1/recoveries/"+url.PathEscape(a[0]), &evacuate.Recovery{})
+		case a[1] == "relist":
+			return s.do(ctx, api.Command{Verb: api.VerbRelist, Word: a[0], Reason: reason})
 		case a[1] != "end":
-			return usage("recovery %s %s: say end, or nothing", a[0], a[1])
+			return usage("recovery %s %s: say relist, end, or nothing", a[0], a[1])
 		case reason == "":
 			return usage("recovery %s end: give --reason", a[0])
 		}

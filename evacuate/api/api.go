@@ -100,8 +100,10 @@ const (
 	VerbPlanAgain = "plan-again" // ask anew about a host whose plan was rejected
 	// VerbEnd forgets a recovery (word); with flag and its host's name whatever
 	// may be on its way.
-	VerbEnd         = "recovery-end"
-	VerbCancel      = "cancel"
+	VerbEnd    = "recovery-end"
+	VerbCancel = "cancel"
+	// VerbRelist has the host of a recovery (word) listed once more.
+	VerbRelist      = "recovery-relist"
 	VerbShadowScore = "shadow-score" // score: right, wrong or unknown
 	VerbDrain       = "drain"
 	VerbConfirmDead = "confirm-dead"

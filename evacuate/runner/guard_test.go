@@ -198,7 +198,7 @@ func TestGuardLetsThrough(t *testing.T) {
 
 // Steps that rest on a proof do not even read without one.
 func TestNoProofNoStep(t *testing.T) {
-	for _, step := range []evacuate.Step{evacuate.StepForceDown, evacuate.StepList, evacuate.StepEvacuate} {
+	for _, step := range []evacuate.Step{evacuate.StepForceDown, evacuate.StepList, evacuate.StepRelist, evacuate.StepEvacuate} {
 		for name, spoil := range map[string]func(*evacuate.Action){
 			"none":         func(a *evacuate.Action) { a.Proof = nil },
 			"another host": func(a *evacuate.Action) { a.Proof.Host = "cmp2" },

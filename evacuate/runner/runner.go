@@ -69,7 +69,7 @@ func (r *Runner) Do(ctx context.Context, a evacuate.Action) evacuate.Outcome {
 		err = r.storage(ctx, a, dl)
 	case evacuate.StepForceDown:
 		err = r.forceDown(ctx, a, dl, &o)
-	case evacuate.StepList:
+	case evacuate.StepList, evacuate.StepRelist:
 		err = r.list(ctx, a, &o)
 	case evacuate.StepEvacuate:
 		err = r.evacuate(ctx, a, dl, &o)

@@ -42,6 +42,7 @@ func List() []Mutant {
 	all = append(all, errands()...)
 	all = append(all, vip()...)
 	all = append(all, evacuation()...)
+	all = append(all, relists()...)
 	all = append(all, afterwards()...)
 	all = append(all, twice()...)
 	return append(all, acts()...)

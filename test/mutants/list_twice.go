@@ -11,7 +11,7 @@ func twice() []Mutant {
 		m("what was read before the proof tells of the other end", ends, "case c.readOff(host, obs):", "case func() bool { _, off := c.state.provenOff(host); return off }():"),
 		m("what the other end's libvirt has is moved", ends, "case g.Has(host, id):", "case false:"),
 		m("a list from before the guest began to run tells of the other end", ends, "case c.since(endsKey(r, id)) < detector.TwinSettle:", "case c.since(endsKey(r, id)) < 0*detector.TwinSettle:"),
-		m("what was left is taken up again without a proof", ends, "if _, ok := r.Proved(); !ok || r.Status != StatusRecovered {", "if r.Status != StatusRecovered {"),
+		m("what was left is taken up again without a proof", "evacuate/relist.go", "if _, ok := r.Proved(); !ok || r.Status", "if r.Status"),
 		m("a live migration that was too late to roll back has stayed", "nova/migration.go", "return m.Dest == \"\"", "return true"),
 		m("what a live migration left in error is moved unread", "evacuate/choose.go", "if c.Do == DoMove && s.VMState == nova.VMError {", "if c.Do == DoMove && false {"),
 		m("a failed evacuation has left nothing", doubt, "case left == nova.RemainsUnknown, left == nova.RemainsGuest:", "case false:"),
