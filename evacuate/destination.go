@@ -105,23 +105,6 @@ func (c *Core) bereft(r *Recovery, n Evacuation, m nova.Migration, obs *Observat
 	return &n
 }
 
-// queued says of an attempt that its named destination died before it took it up. The
-// request may lie in that host's queue, and is taken up as its nova-compute starts; or it
-// died in that nova-compute, where requests wait for their claim after they left the queue.
-// Nobody can tell which, and a second request would be given the row of the first
-// (nova/conductor/manager.py, rebuild_instance): it is not repeated.
-func (c *Core) queued(r *Recovery, e *Evacuation, obs *Observation) string {
-	m, ok := row(e, obs)
-	if !ok || m.Status != nova.MigrationAccepted || m.Dest == "" || c.underWayFor(r, e) < claimed {
-		return ""
-	}
-	by, off := c.state.provenOff(m.Dest)
-	if !off {
-		return ""
-	}
-	return fmt.Sprintf("its request (row %d) went to %s, which died (%s) before it had claimed anything, and lies in its queue or is lost: see the runbook for an unclaimed request", m.ID, m.Dest, by)
-}
-
 // astray says why an attempt that is followed will not end by itself, as far as its
 // destination tells.
 func (c *Core) astray(e *Evacuation, obs *Observation) string {

@@ -99,7 +99,9 @@ func (c *Core) follow(r *Recovery) {
 		case EvacIntent:
 			n = c.adopt(r, e, obs)
 		case EvacFollowing:
-			n = c.track(r, e, obs)
+			if n = c.track(r, e, obs); n == nil {
+				n = c.unclaimed(r, e, obs)
+			}
 		case EvacHeld, EvacSkipped:
 			n = c.bothEnds(r, e, obs)
 		case EvacReset:
@@ -169,6 +171,9 @@ func (e *Evacuation) describe() string {
 	}
 	if e.Remark != "" && e.State == EvacIntent {
 		s += ": " + e.Remark
+	}
+	if e.lies() {
+		s += fmt.Sprintf(": unclaimed by %s", e.Unclaimed)
 	}
 	if e.Check != nil {
 		s += "; " + e.Check.Text()

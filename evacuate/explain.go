@@ -213,6 +213,11 @@ func (r *Recovery) Text() string {
 	for _, e := range r.Evacuations {
 		fmt.Fprintf(&b, "  %s\n", e.describe())
 	}
+	for _, e := range r.Evacuations {
+		for _, line := range e.closing() {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+	}
 	switch {
 	case r.Relist != nil:
 		fmt.Fprintf(&b, "  %s: not done yet\n", r.Relist.When())

@@ -153,7 +153,7 @@ func (c *Core) promise(r *Recovery, e *Evacuation, to course) *Evacuation {
 	n := *e
 	n.State, n.Attempt, n.Intent, n.Row, n.Quiet, n.Ended = EvacIntent, e.Attempt+1, c.world.Now, 0, time.Time{}, time.Time{}
 	n.AfterRow, n.RequestID, n.Dest, n.Reason = max(e.AfterRow, newest(e.Server, c.seen[r.ID])), "", "", ""
-	n.To, n.Waits = to.to, ""
+	n.To, n.Waits, n.Unclaimed = to.to, "", ""
 	n.Judged = max(n.Judged, n.AfterRow) // what has failed before has been asked about
 	c.sawFirst(promiseKey(r, &n))
 	a.Looked, a.AfterRow = c.seen[r.ID].Began, n.AfterRow

@@ -234,6 +234,8 @@ type Evacuation struct {
 	// that it chose a host twice at which it failed.
 	NoHost    bool `json:"no_host,omitempty"`
 	Elsewhere bool `json:"elsewhere,omitempty"`
+	// Unclaimed is the host that was named to it and died before it had claimed Row.
+	Unclaimed nova.HostName `json:"unclaimed,omitempty"`
 	// Waits says why it is not sent yet.
 	Waits string `json:"waits,omitempty"`
 	// Remark says what was asked for it to no effect.

@@ -29,6 +29,12 @@ func (c *cloud) verbOfStates(f []string, arg func(int) string) error {
 		s := c.server(id)
 		s.Host, s.TaskState = nova.HostName(arg(2)), ""
 		c.host(s.Host).guests[id] = true
+	case "row-closed": // by hand, in the database
+		for _, r := range c.rows {
+			if r.Server == id && r.Status == nova.MigrationAccepted {
+				r.Status = nova.MigrationError
+			}
+		}
 	case "error": // what was moving it has given up and left it so
 		s := c.server(id)
 		s.VMState, s.TaskState = nova.VMError, ""

@@ -74,7 +74,9 @@ func (c *Core) trouble(r *Recovery, e *Evacuation, obs *Observation) string {
 			return fmt.Sprintf("its migration row %d has ended as %s, and Nova does not show it at rest elsewhere: it may run at %s, so it is not repeated", m.ID, m.Status, cmp.Or(m.Dest, "its destination"))
 		}
 		return fmt.Sprintf("its migration row %d is %s for too long; Nova may still run it, so it is not repeated", m.ID, m.Status)
-	case e.State == EvacFollowing && e.Dest == "" && lasts > claimed:
+	case e.nobodys(obs) && lasts > claimed && e.To.Host != "":
+		return fmt.Sprintf("%s, which was named to Nova, has not claimed it for a minute: is it busy, or its nova-compute stuck? It may still take it, so it is not repeated", e.To.Host)
+	case e.nobodys(obs) && lasts > claimed:
 		return "Nova has given it no destination for a minute: do its conductor and scheduler work? It may still run it, so it is not repeated"
 	case e.Attempt >= manyFailures && e.Last != "" && len(e.Doubts) > 0:
 		return fmt.Sprintf("it may run on %s and is sent there alone, where Nova looks first; the last time: %s. Where it does not run, `openstack server set --state active` has it moved", e.Doubts[0].Host, e.Last)
