@@ -153,8 +153,8 @@ type Event struct {
 // EvacState is how far one instance has come.
 type EvacState string
 
-// States of an evacuation. Skipped is final but for Revisit: Reason says why nothing is
-// done.
+// States of an evacuation. Skipped is final but for Revisit, and for a list that a person
+// asks for: Reason says why nothing is done.
 const (
 	EvacPlanned   EvacState = "planned"
 	EvacIntent    EvacState = "intent" // POST promised; its outcome is not known yet

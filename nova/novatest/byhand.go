@@ -14,6 +14,21 @@ func (c *Cloud) StartGuest(name nova.HostName, id nova.ServerID, runs bool) {
 	c.change(name, ByHand, func(h *host) { h.guests[string(id)] = runs })
 }
 
+// LandOn writes late that a server is on a host, with which its guest has died: its
+// migration had ended there, and the conductor was stuck.
+func (c *Cloud) LandOn(id nova.ServerID, name nova.HostName) {
+	c.set(func() {
+		s, h := c.server(string(id)), c.mustHost(name)
+		if s == nil {
+			return
+		}
+		if from := c.host(s.host); from != nil {
+			delete(from.guests, s.id)
+		}
+		s.host, s.node, s.zone, s.task = h.name, h.node, h.zone, ""
+	})
+}
+
 // Guests lists what truly runs on a machine, as its libvirt would. A machine that is off
 // or hangs tells nothing.
 func (c *Cloud) Guests(name nova.HostName) []nova.ServerID {

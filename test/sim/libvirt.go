@@ -11,6 +11,7 @@ import (
 	"github.com/lifeboat-ha/lifeboat/config"
 	"github.com/lifeboat-ha/lifeboat/detector"
 	"github.com/lifeboat-ha/lifeboat/detector/guest"
+	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
 // libvirt is a machine's, as its agent sees it: the truth, looked at each second.
@@ -122,6 +123,22 @@ func isVirsh(n names, o order) error {
 		return errors.New("where, start or destroy, and which instance?")
 	}
 	return errors.Join(isHost(n, o.args[0]), isGuests(n, order{args: o.args[2:]}))
+}
+
+func isLanding(n names, o order) error {
+	if len(o.args) != 3 || o.args[1] != "at" {
+		return errors.New("which instance, at which host?")
+	}
+	return errors.Join(isHost(n, o.args[2]), isGuests(n, order{args: o.args[:1]}))
+}
+
+// lands has instances written late on a host that died with them.
+func lands(c *Cloud, o order) (func(), error) {
+	ids, err := c.guests(o.args[0])
+	for _, id := range ids {
+		c.nova.LandOn(id, nova.HostName(o.args[2]))
+	}
+	return nil, err
 }
 
 // virsh starts or ends a guest past Nova.

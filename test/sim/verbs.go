@@ -45,6 +45,7 @@ var verbs = map[string]verbDef{
 	"server":   {"server HOST/N|HOST STATE", "an instance becomes: " + strings.Join(slices.Sorted(maps.Keys(serverWords)), ", "), isServer, server},
 	"service":  {"service HOSTS enabled|disabled|forced-down [REASON]", "an operator sets the nova-compute service", isService, service},
 	"guest":    {"guest HOST/N|HOST fails|panics", "an instance ends by itself, and its host's libvirt tells (cloud.libvirt)", isEnd, end},
+	"lands":    {"lands HOST/N|HOST at HOST", "instances stand on a dead host in Nova's records by now: a migration had ended there", isLanding, lands},
 	"virsh":    {"virsh HOST start|destroy HOST/N|HOST", "somebody starts or ends instances there past Nova", isVirsh, virsh},
 	"masakari": {"masakari HOST/N|HOST", "somebody else asks Nova to evacuate instances", isGuests, masakari},
 	"room":     {"room HOSTS full|empty|MIB [for D]", "their memory is used up, or not, or is so much", isRoom, room},
