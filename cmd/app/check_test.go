@@ -12,9 +12,9 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova/rest"
 )
 
-// TestRemark: what would be left behind is listed with its reason, where the storage is the
-// host's own word or an aggregate's, and groups that wait for themselves over two hosts.
-func TestRemark(t *testing.T) {
+// loginOf sets the variables that log in to the emulator.
+func loginOf(t *testing.T) {
+	t.Helper()
 	for name, value := range map[string]string{
 		"OS_CLOUD": "", "OS_CLIENT_CONFIG_FILE": "", "OS_INTERFACE": "", "OS_CACERT": "", "OS_SYSTEM_SCOPE": "",
 		"OS_AUTH_URL": "http://nova.test/identity", "OS_USERNAME": novatest.User, "OS_PASSWORD": novatest.Password,
@@ -22,6 +22,12 @@ func TestRemark(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
+}
+
+// TestRemark: what would be left behind is listed with its reason, where the storage is the
+// host's own word or an aggregate's, and groups that wait for themselves over two hosts.
+func TestRemark(t *testing.T) {
+	loginOf(t)
 	synctest.Test(t, func(t *testing.T) {
 		cloud := novatest.New(novatest.Options{Now: time.Now})
 		defer cloud.Close()

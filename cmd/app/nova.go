@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -140,24 +141,32 @@ func (c *cloud) failed(err error) error {
 	return err
 }
 
-// list reads the servers of the given hosts: what is lost if they die.
+// listFailures of one round end it: then it is Nova rather than a host's cell.
+const listFailures = 3
+
+// list reads the servers of the given hosts: what is lost if they die. One that can't be
+// listed, as in a cell that is down, keeps no other back.
 func (c *cloud) list(ctx context.Context, hosts []nova.HostName) error {
 	cl, err := c.connected(ctx)
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, h := range hosts {
 		lctx, cancel := context.WithTimeout(ctx, novaTimeout)
 		servers, err := cl.Servers(lctx, h)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("list the servers of %s: %w", h, err)
+			if failed = append(failed, err); len(failed) == listFailures || ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		c.mu.Lock()
 		c.servers[h] = servers
 		c.mu.Unlock()
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (c *cloud) seen() (evacuate.NovaSight, map[nova.HostName][]nova.Server) {
