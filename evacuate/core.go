@@ -53,6 +53,7 @@ type Action struct {
 	Since    time.Time     // resolve: when the POST was promised; verify: the recovery opened; relist: when it was asked for
 	Asked    bool          // cancel, relist: an operator wants it
 	Settled  bool          // relist: all instances had ended as it began
+	Again    bool          // relist, observe: the recovery is over, its proof may be of long ago
 	Hand     string        // fence: the other controller that carries it out
 }
 

@@ -171,7 +171,7 @@ func (c *Core) revisit(r *Recovery) {
 	}
 	if c.lookEnds(r) {
 		a := act(r, StepObserve)
-		a.Ends, a.Source = true, true
+		a.Ends, a.Source, a.Again, a.Proof = true, true, true, r.Proof
 		for _, e := range left {
 			a.Servers = append(a.Servers, e.Server)
 		}
@@ -180,7 +180,7 @@ func (c *Core) revisit(r *Recovery) {
 	var changed []*Evacuation
 	if obs := c.seen[r.ID]; obs != nil && obs.Ends {
 		for _, e := range left {
-			if n := c.bothEnds(r, e, obs); n != nil {
+			if n := doubtfulPower(e, c.bothEnds(r, e, obs), obs); n != nil {
 				changed = append(changed, n)
 			}
 		}
@@ -188,4 +188,18 @@ func (c *Core) revisit(r *Recovery) {
 	if len(changed) > 0 {
 		c.commit(Entry{Kind: KindEvacuations, Recovery: r.ID, Evacuations: changed, Text: describe(changed)})
 	}
+}
+
+// doubtfulPower leaves what was to be taken up again where the host's power is in doubt:
+// its proof may be of days ago.
+func doubtfulPower(e, n *Evacuation, obs *Observation) *Evacuation {
+	if n == nil || obs.Power == "" || n.State != EvacPlanned && n.State != EvacHeld {
+		return n
+	}
+	left := *e
+	left.Reason = "it is to be moved by now, but: " + obs.Power
+	if left.Reason == e.Reason {
+		return nil
+	}
+	return &left
 }

@@ -25,6 +25,8 @@ type Observation struct {
 	// ClaimsErr why.
 	Claims    map[nova.ServerID]bool
 	ClaimsErr string
+	// Power says why the proof of the source is not enough to begin anew, "" if it is.
+	Power string
 }
 
 // row finds the migration row of e's present attempt: the one it follows, or

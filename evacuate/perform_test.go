@@ -42,6 +42,9 @@ func (c *cloud) perform(f *flight) {
 		f.out.Servers, took = c.on(a.Host), time.Second
 	case StepRelist:
 		f.out.Servers = c.on(a.Host)
+		if why := c.doubted(a, h); why != "" {
+			f.out.OK, f.out.Detail = false, why
+		}
 		if c.restless {
 			f.out.OK, f.out.Detail = false, "no two lists agree"
 		}
@@ -301,6 +304,17 @@ func (c *cloud) post(f *flight, o *Outcome) time.Duration {
 	return 500 * time.Millisecond
 }
 
+// doubted is the runner's look at the power before something is begun anew.
+func (c *cloud) doubted(a Action, h *fakeHost) string {
+	switch n := len(a.Proof.Readings); {
+	case h.bmc == bmcUnreachable && a.Again && n > 0 && c.now.Sub(a.Proof.Readings[n-1].Ended) > 15*time.Minute:
+		return "no proof of power off: it is old, and the BMC does not tell"
+	case h.bmc == bmcOK && h.power:
+		return "no proof of power off: it reads on again"
+	}
+	return ""
+}
+
 func (c *cloud) observe(a Action) *Observation {
 	o := &Observation{Source: map[nova.ServerID]nova.Server{}, Moved: map[nova.ServerID]nova.Server{}, Gone: map[nova.ServerID]bool{}}
 	ended := map[nova.ServerID]bool{}
@@ -316,6 +330,9 @@ func (c *cloud) observe(a Action) *Observation {
 	o.Listed = true
 	if a.Claims {
 		o.Claims = c.claimed(a.Host)
+	}
+	if a.Again {
+		o.Power = c.doubted(a, c.host(a.Host))
 	}
 	if o.Ends = a.Ends; a.Ends {
 		o.Moves = c.moves

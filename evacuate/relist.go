@@ -72,7 +72,7 @@ func (c *Core) relist(r *Recovery, settled bool) {
 		a.Asked, a.Since = true, asked.At
 	}
 	if settled || a.Asked || c.late.found[r.ID] {
-		a.Proof, a.Settled = r.Proof, settled
+		a.Proof, a.Settled, a.Again = r.Proof, settled, r.Status == StatusRecovered
 		c.start(r, a)
 	}
 }
@@ -107,7 +107,11 @@ func (c *Core) relisted(r *Recovery, o Outcome) {
 		o.OK, o.Detail = false, why
 	}
 	if !o.OK {
-		c.again[o.Action.key()] = c.world.Now.Add(relistAgain)
+		pause := relistAgain
+		if r.Status == StatusRecovered && !answers {
+			pause = lateEvery
+		}
+		c.again[o.Action.key()] = c.world.Now.Add(pause)
 		if r.Settled() && r.Status == StatusOpen {
 			c.hold(r, Hold{Step: StepList, Reason: "it is listed once more: " + holdReason(o)})
 		}

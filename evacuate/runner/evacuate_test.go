@@ -285,14 +285,34 @@ func TestListAgrees(t *testing.T) {
 			t.Errorf("%t %s", o.OK, o.Detail)
 		}
 	})
-	onStage(t, func(s *stage) { // a BMC that is silent by now does not undo the proof
-		s.evacuable()
-		a := s.action(evacuate.StepList, s.proven)
-		s.bmc.silent = true
-		if o := s.do(a); !o.OK {
-			t.Errorf("%s", o.Detail)
-		}
-	})
+	for _, c := range []struct {
+		name   string
+		after  time.Duration
+		again  bool
+		silent bool
+		ok     bool
+	}{
+		{"a BMC that is silent by now does not undo the proof", time.Minute, true, true, true},
+		{"nor of one of long ago while its recovery is open", 16 * time.Minute, false, true, true},
+		{"but where its recovery was over", 16 * time.Minute, true, true, false},
+		{"unless it reads off still", 16 * time.Minute, true, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				s.evacuable()
+				a, look := s.action(evacuate.StepList, s.proven), s.action(evacuate.StepObserve, s.proven)
+				time.Sleep(c.after)
+				a.Again, look.Again = c.again, c.again
+				s.bmc.silent = c.silent
+				if o := s.do(a); o.OK != c.ok {
+					t.Errorf("list: %t %s", o.OK, o.Detail)
+				}
+				if o := s.do(look); !o.OK || (o.Seen.Power == "") != c.ok {
+					t.Errorf("look: %+v", o)
+				}
+			})
+		})
+	}
 }
 
 // The two quiet reads of rule 3 see rows, tasks and the action log.

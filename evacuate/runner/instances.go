@@ -67,13 +67,27 @@ func (r *Runner) list(ctx context.Context, a evacuate.Action, o *evacuate.Outcom
 	return fmt.Errorf("list the servers of %s: no two lists agree", a.Host)
 }
 
+// proofAge is how long a proof stands without a BMC that confirms it: longer than any
+// attempt, shorter than somebody needs to repair a machine.
+const proofAge = 15 * time.Minute
+
 // stillOff reads the power once more before anything is evacuated: machines come
-// on again by a button, wake-on-LAN or the BMC's restore policy.
+// on again by a button, wake-on-LAN or the BMC's restore policy. A BMC that is silent
+// takes nothing from a proof, unless something is to begin again that was over, and the
+// proof rests on readings of long ago.
 func (r *Runner) stillOff(ctx context.Context, a evacuate.Action) error {
 	ctx, cancel := context.WithTimeout(ctx, fence.CallTimeout)
 	defer cancel()
-	if r.Fencer.Read(ctx, string(a.Host)).Power == fence.On {
+	switch r.Fencer.Read(ctx, string(a.Host)).Power {
+	case fence.On:
 		return fmt.Errorf("%w: the BMC of %s reads on again", fence.ErrNoProof, a.Host)
+	case fence.Unknown:
+		if n := len(a.Proof.Readings); a.Again && n > 0 {
+			if age := r.Clock.Now().Sub(a.Proof.Readings[n-1].Ended); age > proofAge {
+				return fmt.Errorf("%w: that of %s is of %s ago, and its BMC does not tell now whether it is still off", fence.ErrNoProof, a.Host, age.Round(time.Minute))
+			}
+		}
+	case fence.Off:
 	}
 	return nil
 }
@@ -181,6 +195,11 @@ func (r *Runner) observe(ctx context.Context, a evacuate.Action, o *evacuate.Out
 			return fmt.Errorf("list the migrations from %s: %w", a.Host, err)
 		}
 		seen.Ends = true
+	}
+	if a.Again {
+		if err := r.stillOff(ctx, a); err != nil {
+			seen.Power = err.Error()
+		}
 	}
 	if a.Claims {
 		r.claims(ctx, a.Host, seen)
