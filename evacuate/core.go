@@ -175,8 +175,8 @@ func (c *Core) Tick(s *State, w World) Ready {
 		c.liftShields(r)
 		c.tendReserves(r)
 		c.advance(r)
+		c.tendLeft(r)
 	}
-	c.tendLeft()
 	c.tendGates()
 	c.promiseAll()
 	c.tendFailbacks()

@@ -3,6 +3,7 @@ package evacuate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -139,20 +140,22 @@ func describe(changed []*Evacuation) string {
 	if len(changed) == 1 {
 		return changed[0].describe()
 	}
-	n := map[EvacState]int{}
-	for _, e := range changed {
-		n[e.State]++
+	in := func(e *Evacuation) EvacState { return e.State }
+	return strings.Join(tally(changed, in, EvacIntent, EvacFollowing, EvacDone, EvacFailed, EvacSkipped, EvacPlanned, EvacHeld, EvacReset), ", ")
+}
+
+// tally counts journals by a stage of theirs, in the order of these, without those that none is in.
+func tally[S ~string](all []*Evacuation, in func(*Evacuation) S, order ...S) (out []string) {
+	n := map[S]int{}
+	for _, e := range all {
+		n[in(e)]++
 	}
-	s := ""
-	for _, st := range []EvacState{EvacIntent, EvacFollowing, EvacDone, EvacFailed, EvacSkipped, EvacPlanned, EvacHeld, EvacReset} {
+	for _, st := range order {
 		if n[st] > 0 {
-			if s != "" {
-				s += ", "
-			}
-			s += fmt.Sprintf("%d %s", n[st], st)
+			out = append(out, fmt.Sprintf("%d %s", n[st], st))
 		}
 	}
-	return s
+	return out
 }
 
 func (e *Evacuation) describe() string {

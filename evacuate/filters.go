@@ -42,6 +42,13 @@ type filters struct {
 }
 
 func (w *World) filters() *filters {
+	if w.sieve == nil || w.sieve.w != w { // or it is a copy's
+		w.sieve = newFilters(w)
+	}
+	return w.sieve
+}
+
+func newFilters(w *World) *filters {
 	f := &filters{w: w, words: map[nova.HostName]map[string][]string{}, known: map[string]bool{}}
 	for _, a := range w.Nova.Aggregates {
 		for _, host := range a.Hosts {
@@ -181,10 +188,7 @@ func (c *Core) suits(r *Recovery, e *Evacuation, host nova.HostName, l *load) bo
 }
 
 func (c *Core) lacks(n *need, host nova.HostName, l *load) shortfall {
-	if l.filters == nil {
-		l.filters = c.world.filters()
-	}
-	return l.filters.lacks(n, host, l.given(host))
+	return c.world.filters().lacks(n, host, l.given(host))
 }
 
 // insists says that one waits no longer for a host that lacks nothing: Nova's scheduler,
@@ -198,9 +202,9 @@ func (c *Core) insists(r *Recovery, e *Evacuation, least shortfall) bool {
 }
 
 // asksText says what no host with room has.
-func (c *Core) asksText(n *need, l *load) string {
+func (c *Core) asksText(n *need) string {
 	words := n.asks.Words()
-	if cell := l.filters.cell(n.home); cell != "" {
+	if cell := c.world.filters().cell(n.home); cell != "" {
 		words = append(words, "cell "+cell)
 	}
 	if len(words) == 0 {

@@ -9,10 +9,15 @@ import (
 	"github.com/lifeboat-ha/lifeboat/nova"
 )
 
+// afterBoot says that what ran on a host before it was booted anew is looked at.
+func (r Restarts) afterBoot() bool {
+	return r.Rebooted == RestartDo || r.Rebooted == RestartReport
+}
+
 // rebootEnds plans the start of what ran on a host before it was booted anew. It is
 // asked as the new boot is first seen: soon Nova will call these instances stopped.
 func (c *Core) rebootEnds(host nova.HostName, boot string) {
-	if c.policy.Restarts.Rebooted != RestartDo && c.policy.Restarts.Rebooted != RestartReport {
+	if !c.policy.Restarts.afterBoot() {
 		return
 	}
 	var left []GuestRestart
@@ -61,19 +66,17 @@ func (e *Evacuation) neverLeft() bool {
 // was decided is known for longer (endRemembered).
 const leftFor = 5 * time.Minute
 
-// tendLeft looks at hosts that have just returned.
-func (c *Core) tendLeft() {
-	for _, r := range c.state.Sorted() {
-		if ago := c.world.Now.Sub(r.Closed); r.Status == StatusClosed && r.Outcome == OutcomeReturned && ago >= 0 && ago < leftFor && c.state.Open(r.Host) == nil {
-			c.leftEnds(r)
-		}
+// tendLeft looks at a host that has just returned.
+func (c *Core) tendLeft(r *Recovery) {
+	if ago := c.world.Now.Sub(r.Closed); r.Status == StatusClosed && r.Outcome == OutcomeReturned && ago >= 0 && ago < leftFor && c.state.Open(r.Host) == nil {
+		c.leftEnds(r)
 	}
 }
 
 // leftEnds plans the start of what ran on a host that is back in service and was not
 // moved off it: by the policy of a reboot, for that is what it was to them.
 func (c *Core) leftEnds(r *Recovery) {
-	if c.policy.Restarts.Rebooted != RestartDo && c.policy.Restarts.Rebooted != RestartReport {
+	if !c.policy.Restarts.afterBoot() {
 		return
 	}
 	var left []GuestRestart

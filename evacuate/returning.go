@@ -2,7 +2,6 @@ package evacuate
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -116,21 +115,15 @@ func (c *Core) lookOver(r *Recovery, last *Observation, every time.Duration, wit
 // unclean says what of the evacuated instances is still allocated on their former host.
 func (r *Recovery) unclean(obs *Observation) string {
 	var stay []string
-	n := 0
 	for _, e := range r.Evacuations {
 		if e.State == EvacDone && obs.Claims[e.Server] {
-			if n++; n <= 3 {
-				stay = append(stay, fmt.Sprintf("%s (%s)", e.Name, e.Server))
-			}
+			stay = append(stay, fmt.Sprintf("%s (%s)", e.Name, e.Server))
 		}
 	}
-	if n == 0 {
+	if len(stay) == 0 {
 		return ""
 	}
-	if n > len(stay) {
-		stay = append(stay, fmt.Sprintf("and %d more", n-len(stay)))
-	}
-	return fmt.Sprintf("Placement still gives room on it to instances that live elsewhere: %s. Its nova-compute could not take that away; restart it, or `openstack resource provider allocation unset --provider PROVIDER SERVER`", strings.Join(stay, ", "))
+	return fmt.Sprintf("Placement still gives room on it to instances that live elsewhere: %s. Its nova-compute could not take that away; restart it, or `openstack resource provider allocation unset --provider PROVIDER SERVER`", few(stay))
 }
 
 // patience is how long a return waits for the host before it says that it is

@@ -41,7 +41,6 @@ type load struct {
 	// classes is that of the other classes of resources. What has no destination yet is
 	// taken from every host (""): it may go to any.
 	classes map[nova.HostName]map[string]int
-	filters *filters // once somebody asked
 	// groups are the aggregates of each host, moving all that is or was on its way, and
 	// circles the groups in it that wait for themselves, once somebody asked.
 	groups  map[nova.HostName][]string

@@ -3,6 +3,7 @@ package evacuate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lifeboat-ha/lifeboat/nova"
@@ -151,17 +152,8 @@ func describeStops(changed []*Evacuation) string {
 	if len(changed) == 1 {
 		return changed[0].describe()
 	}
-	n := map[Stopping]int{}
-	for _, e := range changed {
-		n[e.Stop]++
-	}
-	s := "instances that were stopped before:"
-	for _, st := range []Stopping{StopNeeded, StopSent, StopDone, StopPassed, StopFailed} {
-		if n[st] > 0 {
-			s += fmt.Sprintf(" %d %s", n[st], st)
-		}
-	}
-	return s
+	in := func(e *Evacuation) Stopping { return e.Stop }
+	return "instances that were stopped before: " + strings.Join(tally(changed, in, StopNeeded, StopSent, StopDone, StopPassed, StopFailed), " ")
 }
 
 // promiseStop journals a stop and sends it, the first on a fresh look, and not long after the

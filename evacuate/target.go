@@ -115,7 +115,7 @@ func (c *Core) noRoom(r *Recovery, e *Evacuation, l *load) string {
 	case room && c.insists(r, e, least):
 		return ""
 	case room:
-		return fmt.Sprintf("%s: no host%s with %s left is known to have all else that it asks for: %s", waitsRoom, in, sizeText(e.Size), c.asksText(n, l))
+		return fmt.Sprintf("%s: no host%s with %s left is known to have all else that it asks for: %s", waitsRoom, in, sizeText(e.Size), c.asksText(n))
 	}
 	return fmt.Sprintf("%s: no host%s has %s left", waitsRoom, in, sizeText(e.Size))
 }

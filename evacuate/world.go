@@ -57,6 +57,8 @@ type World struct {
 	// fallen is the toll but for the host in question, counted once a tick: every
 	// host asks for it. nil: count anew.
 	fallen *fallen
+	// sieve is what is known of Nova's questions, made by the first that asks in a tick.
+	sieve *filters
 }
 
 // Leadership is this controller's standing.
